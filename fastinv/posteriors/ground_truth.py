@@ -1,0 +1,90 @@
+"""Samples of the true posterior for a benchmark's observations."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastinv.posteriors import cache
+from fastinv.posteriors.abc import nearest_neighbour_abc
+from fastinv.problems import Problem
+
+FloatArray = NDArray[np.float64]
+OnProgress = Callable[[int, int], None]
+
+# Small enough for a calm progress bar and a prompt answer to Ctrl-C, large enough to keep all cores busy.
+CHUNK = 50
+# A cached file is believed if this corner of it, drawn again, comes out the same.
+_PROBE = 4
+
+
+def ground_truth(
+    problem: Problem,
+    y_star: FloatArray,
+    n: int,
+    seed: int,
+    *,
+    folder: Path | None = None,
+    on_progress: OnProgress | None = None,
+) -> FloatArray:
+    """Samples of p(x | y*) that a model's samples are scored against, from the cache where it has them.
+
+    Observations are drawn in blocks of 50, block b with seed + b * 2**32. The cache file is named after all
+    that the samples depend on, carries a checksum, and is checked against a few fresh draws, so that a
+    changed sampler is noticed.
+
+    Args:
+        problem: an exact sampler is used where it has one, nearest-neighbour ABC otherwise.
+        y_star: observations, shape (B, d_y).
+        n: samples per observation.
+        seed: integer in [0, 2**32).
+        folder: cache folder; None draws afresh and keeps nothing.
+        on_progress: called with (observations done, observations in all).
+
+    Returns:
+        float64 array of shape (B, n, d_x).
+
+    Raises:
+        NoPosteriorError: an observation that no x explains.
+        ValueError: invalid observations.
+    """
+    y_star = problem.check_observations(y_star)
+    shape = (len(y_star), n, problem.dim_x)
+    if not problem.has_exact_posterior:
+        return nearest_neighbour_abc(problem, y_star, n, seed)
+    path = (
+        None if folder is None else folder / "truth" / f"{problem.name}-{_key(y_star, n, seed)}.safetensors"
+    )
+    if path is not None:
+        cached = cache.load(path, shape)
+        if cached is not None and _agrees(problem, y_star, n, seed, cached):
+            return cached
+    samples = np.empty(shape)
+    for start in range(0, len(y_star), CHUNK):
+        block = y_star[start : start + CHUNK]
+        samples[start : start + CHUNK] = problem.sample_posterior(block, n, seed=block_seed(seed, start))
+        if on_progress is not None:
+            on_progress(min(start + CHUNK, len(y_star)), len(y_star))
+    if path is not None:
+        cache.save(path, samples)
+    return samples
+
+
+def block_seed(seed: int, start: int) -> int:
+    """Seed of the block of observations that begins at index `start`."""
+    return seed + ((start // CHUNK) << 32)
+
+
+def _key(y_star: FloatArray, n: int, seed: int) -> str:
+    digest = hashlib.sha256(repr((y_star.shape, n, seed, CHUNK)).encode())
+    digest.update(np.ascontiguousarray(y_star, dtype="<f8").tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _agrees(problem: Problem, y_star: FloatArray, n: int, seed: int, cached: FloatArray) -> bool:
+    probe = problem.sample_posterior(y_star[:_PROBE], min(n, _PROBE), seed=seed)
+    return bool(np.array_equal(probe, cached[:_PROBE, :_PROBE]))

@@ -1,0 +1,22 @@
+"""A run on disk: one SQLite file, checkpoints and logs beside it."""
+
+from fastinv.store.errors import RunBusyError, SettingsMismatchError, StoreError
+from fastinv.store.reader import RunReader, list_runs
+from fastinv.store.records import FLOOR, STAGES, ModelFacts, Stage, StageKey, StageResult, TimingRow
+from fastinv.store.writer import RunWriter
+
+__all__ = [
+    "FLOOR",
+    "STAGES",
+    "ModelFacts",
+    "RunBusyError",
+    "RunReader",
+    "RunWriter",
+    "SettingsMismatchError",
+    "Stage",
+    "StageKey",
+    "StageResult",
+    "StoreError",
+    "TimingRow",
+    "list_runs",
+]

@@ -1,0 +1,90 @@
+"""Opening the SQLite file of a run."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fastinv.store.errors import StoreError
+from fastinv.store.schema import check_version, migrate
+
+DATABASE = "run.sqlite3"
+# Long enough for a reader to let go, short enough not to look like a hang.
+BUSY_TIMEOUT_S = 10.0
+
+
+@contextmanager
+def translated(path: Path, verb: str) -> Iterator[None]:
+    """Turn errors of SQLite and the file system into a StoreError that names the file and the cause."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise StoreError(f"cannot {verb} {path}: {_cause(error)}") from error
+    except StoreError as error:
+        if str(path) in str(error):
+            raise
+        raise type(error)(f"cannot {verb} {path}: {error}") from error
+
+
+def connect_for_writing(path: Path) -> sqlite3.Connection:
+    """A connection that may change the run, its schema brought up to date.
+
+    Raises:
+        StoreError: the file cannot be opened, is damaged, or is not a run.
+    """
+    with translated(path, "open run"):
+        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        try:
+            connection.execute("PRAGMA trusted_schema = OFF")
+            connection.execute("PRAGMA foreign_keys = ON")
+            migrate(connection)
+            connection.execute("PRAGMA journal_mode = WAL")
+            # Commits are rare (one per stage), so each may wait for the disk.
+            connection.execute("PRAGMA synchronous = FULL")
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def connect_for_reading(path: Path) -> sqlite3.Connection:
+    """A connection that cannot change the run; works while another process writes.
+
+    Raises:
+        StoreError: there is no such file, it is damaged, or it is not a run.
+    """
+    if not path.is_file():
+        raise StoreError(f"there is no run at {path.parent} (no file {path.name} in it)")
+    with translated(path, "read run"):
+        # WAL needs a place for its index. Where the folder is read-only nobody writes, so immutable is right.
+        for options in ("mode=ro", "mode=ro&immutable=1"):
+            connection = sqlite3.connect(
+                f"{path.resolve().as_uri()}?{options}", uri=True, timeout=BUSY_TIMEOUT_S
+            )
+            try:
+                connection.execute("PRAGMA trusted_schema = OFF")
+                check_version(connection)
+                return connection
+            except sqlite3.OperationalError as error:
+                connection.close()
+                if "immutable" in options or "unable to open" not in str(error):
+                    raise
+            except BaseException:
+                connection.close()
+                raise
+    raise AssertionError("unreachable")
+
+
+def _cause(error: BaseException) -> str:
+    text = str(error)
+    if isinstance(error, OSError):
+        return error.strerror or text
+    if "full" in text:
+        return "the disk is full; make room and run the same command again"
+    if "readonly" in text:
+        return "the file or its folder is read-only"
+    if "not a database" in text or "malformed" in text:
+        return "the file is damaged or not an SQLite database"
+    return text

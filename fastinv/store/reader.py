@@ -1,0 +1,131 @@
+"""The reading side of a run; safe while another process writes."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastinv.store.connection import DATABASE, connect_for_reading, translated
+from fastinv.store.records import ModelFacts, Stage, StageKey, TimingRow
+
+FloatArray = NDArray[np.float64]
+
+
+def read_stages(connection: sqlite3.Connection) -> dict[StageKey, Stage]:
+    """State of every stage, in the order in which they were begun."""
+    rows = connection.execute(
+        "SELECT problem, model, seed, stage, status, seconds, error, log FROM stage ORDER BY id"
+    )
+    stages = (Stage(StageKey(*row[:4]), *row[4:]) for row in rows)
+    return {stage.key: stage for stage in stages}
+
+
+def list_runs(folder: Path) -> list[Path]:
+    """The folders under `folder` that hold a run, most recently changed first."""
+    found = folder.glob(f"*/{DATABASE}") if folder.is_dir() else iter(())
+    return [p.parent for p in sorted(found, key=lambda p: p.stat().st_mtime, reverse=True)]
+
+
+class RunReader:
+    """A run opened for reading; use as a context manager.
+
+    Args:
+        folder: the run's folder.
+
+    Raises:
+        StoreError: there is no run, or it cannot be read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / DATABASE
+        self._connection = connect_for_reading(self.path)
+
+    def __enter__(self) -> RunReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    def _rows(self, query: str, *arguments: Any) -> list[tuple[Any, ...]]:
+        with translated(self.path, "read run"):
+            return self._connection.execute(query, arguments).fetchall()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings that the run was made with."""
+        settings: dict[str, Any] = self._json("SELECT settings FROM run")
+        return settings
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Provenance of the last session, with its start and end and the number of sessions."""
+        rows = self._rows("SELECT provenance, started, ended FROM session ORDER BY id")
+        if not rows:
+            return {}
+        return {**json.loads(rows[-1][0]), "started": rows[0][1], "ended": rows[-1][2], "sessions": len(rows)}
+
+    def protocol(self, problem: str) -> tuple[str, dict[str, Any]] | None:
+        """(hash, content) of the protocol behind a problem's scores, None before scoring began."""
+        rows = self._rows("SELECT hash, content FROM protocol WHERE problem = ?", problem)
+        return (rows[0][0], json.loads(rows[0][1])) if rows else None
+
+    def stages(self) -> dict[StageKey, Stage]:
+        """State of every stage."""
+        with translated(self.path, "read run"):
+            return read_stages(self._connection)
+
+    def models(self) -> dict[tuple[str, str, int], ModelFacts]:
+        """Facts by (problem, model, seed)."""
+        return {
+            (row[0], row[1], row[2]): ModelFacts(*row[3:7], *(bool(flag) for flag in row[7:]))
+            for row in self._rows("SELECT * FROM model")
+        }
+
+    def scores(self, problem: str, model: str, seed: int) -> dict[str, FloatArray]:
+        """Per-observation scores by metric; NULL comes back as NaN."""
+        rows = self._rows(
+            "SELECT score.metric, score.observation, score.value "
+            "FROM stage JOIN score ON score.stage = stage.id "
+            "WHERE stage.problem = ? AND stage.model = ? AND stage.seed = ? AND stage.status = 'done' "
+            "ORDER BY score.metric, score.observation",
+            problem, model, seed,
+        )  # fmt: skip
+        values: dict[str, list[float]] = {}
+        for metric, _, value in rows:
+            values.setdefault(metric, []).append(np.nan if value is None else value)
+        return {metric: np.array(column, dtype=np.float64) for metric, column in values.items()}
+
+    def curves(self, problem: str, model: str, seed: int) -> dict[str, list[tuple[int, float]]]:
+        """Training curves by name, each a list of (step, value)."""
+        rows = self._rows(
+            "SELECT curve.name, curve.step, curve.value FROM stage JOIN curve ON curve.stage = stage.id "
+            "WHERE stage.problem = ? AND stage.model = ? AND stage.seed = ? ORDER BY curve.name, curve.step",
+            problem, model, seed,
+        )  # fmt: skip
+        curves: dict[str, list[tuple[int, float]]] = {}
+        for name, step, value in rows:
+            curves.setdefault(name, []).append((step, np.nan if value is None else value))
+        return curves
+
+    def timings(self, problem: str, model: str, seed: int) -> dict[str, TimingRow]:
+        """Measured latencies by what was measured."""
+        rows = self._rows(
+            "SELECT what, median_ms, q25_ms, q75_ms, repeats "
+            "FROM stage JOIN timing ON timing.stage = stage.id "
+            "WHERE problem = ? AND model = ? AND seed = ?",
+            problem, model, seed,
+        )  # fmt: skip
+        return {row[0]: TimingRow(*row) for row in rows}
+
+    def _json(self, query: str) -> Any:
+        rows = self._rows(query)
+        return json.loads(rows[0][0]) if rows else {}
