@@ -1,0 +1,1 @@
+"""Maximum mean discrepancy."""

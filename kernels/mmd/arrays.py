@@ -1,0 +1,124 @@
+"""What the public functions accept: shapes, dtypes, devices and values, checked with errors that name the argument."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastinv.kernels.backends import is_torch_tensor
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Two batches of samples, brought to the shapes (B, n, d) and (B, m, d) without copying.
+
+    Attributes:
+        x: NumPy array or torch tensor, shape (B, n, d); expanded (stride 0) where one sample met a batch.
+        y: the same kind, shape (B, m, d).
+        batched: whether the caller's arrays had a batch dimension, and thus the result has.
+        tensor: whether x and y are torch tensors.
+        device: "cpu" or "cuda".
+    """
+
+    x: Any
+    y: Any
+    batched: bool
+    tensor: bool
+    device: str
+
+
+def as_samples(value: Any, name: str) -> Any:
+    """One array or tensor of shape (n, d) or (B, n, d), float32 or float64.
+
+    Raises:
+        TypeError: for another dtype or kind of object.
+        ValueError: for another number of dimensions, an empty sample or d = 0.
+    """
+    if is_torch_tensor(value):
+        _check_tensor(value, name)
+    else:
+        value = _as_array(value, name)
+    if value.ndim not in (2, 3):
+        raise ValueError(f"{name} must have shape (n, d) or (B, n, d), got shape {tuple(value.shape)}")
+    if value.shape[-2] == 0:
+        raise ValueError(
+            f"{name} is an empty sample: shape {tuple(value.shape)} has n = 0, at least 1 is needed"
+        )
+    if value.shape[-1] == 0:
+        raise ValueError(f"{name} has no coordinates: shape {tuple(value.shape)} has d = 0")
+    return value
+
+
+def _check_tensor(value: Any, name: str) -> None:
+    dtype = str(value.dtype).removeprefix("torch.")
+    if dtype not in ("float32", "float64"):
+        raise TypeError(f"{name} has dtype {dtype}; accepted: float32, float64")
+    if str(value.layout) != "torch.strided":
+        raise TypeError(f"{name} is a {value.layout} tensor; accepted: dense (torch.strided)")
+    if value.device.type not in ("cpu", "cuda"):
+        raise ValueError(f"{name} is on device {value.device}; accepted: cpu, cuda")
+
+
+def _as_array(value: Any, name: str) -> Array:
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; pass the valid rows as a plain array")
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise TypeError(f"{name} cannot be read as an array of numbers: {error}") from None
+    if array.dtype not in (np.float32, np.float64):
+        raise TypeError(f"{name} has dtype {array.dtype}; accepted: float32, float64")
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def check_pair(x: Any, y: Any) -> Samples:
+    """Validate x and y together and broadcast their batch dimensions.
+
+    Raises:
+        TypeError: for a mix of NumPy and torch, or of dtypes.
+        ValueError: for shapes or devices that do not fit together.
+    """
+    x, y = as_samples(x, "x"), as_samples(y, "y")
+    tensor = is_torch_tensor(x)
+    if tensor != is_torch_tensor(y):
+        raise TypeError(
+            f"x and y must both be NumPy arrays or both torch tensors, got {type(x)} and {type(y)}"
+        )
+    if x.dtype != y.dtype:
+        raise TypeError(f"x has dtype {x.dtype} but y has {y.dtype}; they must be equal")
+    if x.shape[-1] != y.shape[-1]:
+        raise ValueError(f"x has d = {x.shape[-1]} coordinates but y has {y.shape[-1]}")
+    if tensor and x.device != y.device:
+        raise ValueError(f"x is on {x.device} but y is on {y.device}; they must be on one device")
+    batched = x.ndim == 3 or y.ndim == 3
+    sizes = [a.shape[0] for a in (x, y) if a.ndim == 3]
+    if len(sizes) == 2 and sizes[0] != sizes[1] and 1 not in sizes:
+        raise ValueError(f"x holds {sizes[0]} problems but y holds {sizes[1]}; equal numbers or 1 broadcast")
+    size = (sizes[0] if sizes[0] != 1 else sizes[-1]) if sizes else 1
+    return Samples(
+        _expand(x, size, tensor),
+        _expand(y, size, tensor),
+        batched,
+        tensor,
+        x.device.type if tensor else "cpu",
+    )
+
+
+def _expand(value: Any, size: int, tensor: bool) -> Any:
+    if value.ndim == 3 and value.shape[0] == size:
+        return value
+    shape = (size, *value.shape[-2:])
+    return value.expand(shape) if tensor else np.broadcast_to(value, shape)
+
+
+def check_finite(value: Array, name: str) -> None:
+    """Raise ValueError if a NumPy array holds NaN or infinity, naming the first place."""
+    finite = np.isfinite(value)
+    if not finite.all():
+        place = tuple(int(i) for i in np.argwhere(~finite)[0])
+        raise ValueError(f"{name} holds {value[place]} at index {place}; all values must be finite")

@@ -1,0 +1,213 @@
+"""MMD for torch: custom operators under `fastinv::` with fakes and autograd, and the paths that call them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fastinv.kernels import backends
+from fastinv.kernels.mmd import median
+from fastinv.kernels.mmd.arrays import Samples, check_finite
+from fastinv.kernels.mmd.engines import CPU_BACKENDS, engine
+from fastinv.kernels.mmd.kernel_functions import Kernel, KernelSpec, MedianHeuristic
+from fastinv.kernels.mmd.terms import MMDTerms, SelfTerm, estimate_weights
+
+ALL_PARTS = (True, True, True)
+
+
+def _spec(family: str, terms: Sequence[float]) -> KernelSpec:
+    return KernelSpec(family, tuple(terms), 1.0)
+
+
+def _arrays(x: Tensor, y: Tensor) -> tuple[Any, Any]:
+    arrays = x.detach().numpy(), y.detach().numpy()
+    for array, name in zip(arrays, ("x", "y"), strict=True):
+        check_finite(array, name)
+    return arrays
+
+
+def _select(backend: str, device: str) -> str:
+    serving = CPU_BACKENDS if device == "cpu" else ("triton",)
+    return backends.select(backend, device=device, serving=serving, operation="mmd2")
+
+
+def _means(
+    x: Tensor, y: Tensor, spec: KernelSpec, scale: Tensor, parts: tuple[bool, bool, bool], backend: str
+) -> Tensor:
+    """Mean kernel values, float64, shape (B, 3)."""
+    name = _select(backend, x.device.type)
+    return torch.from_numpy(engine(name).means(*_arrays(x, y), spec, scale.numpy(), parts))
+
+
+def _scale(x: Tensor, y: Tensor, kernel: Kernel, backend: str) -> Tensor:
+    """Factor on squared distances for each problem, float64, shape (B,)."""
+    spec = kernel.spec()
+    if isinstance(kernel, MedianHeuristic):
+        return spec.scale / median_squared_distance(x.detach(), y.detach(), backend)
+    return torch.full((x.shape[0],), spec.scale, dtype=torch.float64, device=x.device)
+
+
+@torch.library.custom_op(
+    "fastinv::median_squared_distance", mutates_args=(), schema="(Tensor x, Tensor y, str backend) -> Tensor"
+)
+def median_squared_distance(x: Tensor, y: Tensor, backend: str) -> Tensor:
+    """Squared median distance of each pooled sample, float64, shape (B,); carries no gradient."""
+    name = _select(backend, x.device.type)
+    return torch.from_numpy(median.median_squared_distance(*_arrays(x, y), name))
+
+
+@median_squared_distance.register_fake
+def _(x: Tensor, y: Tensor, backend: str) -> Tensor:
+    return x.new_empty((x.shape[0],), dtype=torch.float64)
+
+
+@torch.library.custom_op(
+    "fastinv::mmd2",
+    mutates_args=(),
+    schema="(Tensor x, Tensor y, Tensor scale, str family, float[] terms, float[] weights, float constant, "
+    "str backend) -> Tensor",
+)
+def weighted_sum(
+    x: Tensor,
+    y: Tensor,
+    scale: Tensor,
+    family: str,
+    terms: Sequence[float],
+    weights: Sequence[float],
+    constant: float,
+    backend: str,
+) -> Tensor:
+    """Weighted sum of the three mean kernel values plus a constant, shape (B,), dtype of x."""
+    parts = (weights[0] != 0.0, weights[1] != 0.0, weights[2] != 0.0)
+    means = _means(x, y, _spec(family, terms), scale, parts, backend)
+    return (means @ means.new_tensor(weights) + constant).to(x.dtype)
+
+
+@weighted_sum.register_fake
+def _(
+    x: Tensor, y: Tensor, scale: Tensor, family: str, terms: Any, weights: Any, constant: float, backend: str
+) -> Tensor:
+    return x.new_empty((x.shape[0],))
+
+
+@torch.library.custom_op(
+    "fastinv::mmd2_with_gradients",
+    mutates_args=(),
+    schema="(Tensor x, Tensor y, Tensor scale, str family, float[] terms, float[] weights, float constant, "
+    "bool[] needs, str backend) -> (Tensor, Tensor, Tensor)",
+)
+def weighted_sum_with_gradients(
+    x: Tensor,
+    y: Tensor,
+    scale: Tensor,
+    family: str,
+    terms: Sequence[float],
+    weights: Sequence[float],
+    constant: float,
+    needs: Sequence[bool],
+    backend: str,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The weighted sum and its gradients in x and y, one pass over the pairs.
+
+    A gradient that is not needed is returned with no elements.
+    """
+    name = _select(backend, x.device.type)
+    arguments = (_spec(family, terms), scale.numpy(), tuple(weights), tuple(needs))
+    means, gx, gy = engine(name).means_and_gradients(*_arrays(x, y), *arguments)  # type: ignore[arg-type]
+    values = torch.from_numpy(means) @ torch.tensor(weights, dtype=torch.float64) + constant
+    return values.to(x.dtype), torch.from_numpy(gx), torch.from_numpy(gy)
+
+
+@weighted_sum_with_gradients.register_fake
+def _(
+    x: Tensor,
+    y: Tensor,
+    scale: Tensor,
+    family: str,
+    terms: Any,
+    weights: Any,
+    constant: float,
+    needs: Sequence[bool],
+    backend: str,
+) -> tuple[Tensor, Tensor, Tensor]:
+    gx, gy = (
+        x.new_empty(t.shape if need else (0, *t.shape[1:])) for t, need in zip((x, y), needs, strict=True)
+    )
+    return x.new_empty((x.shape[0],)), gx, gy
+
+
+def _save_gradients(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    ctx.set_materialize_grads(False)
+    ctx.needs = inputs[7]
+    ctx.save_for_backward(*output[1:])
+
+
+def _backward(ctx: Any, grad: Tensor | None, *second: Tensor | None) -> tuple[Tensor | None, ...]:
+    if any(s is not None for s in second):
+        raise RuntimeError(
+            "fastinv::mmd2 can be differentiated once only; its second derivative is not offered"
+        )
+    nothing = (None,) * 7
+    if grad is None:
+        return (None, None, *nothing)
+    gx, gy = (
+        grad[:, None, None] * g if need else None
+        for g, need in zip(ctx.saved_tensors, ctx.needs, strict=True)
+    )
+    return (gx, gy, *nothing)
+
+
+weighted_sum_with_gradients.register_autograd(_backward, setup_context=_save_gradients)
+
+
+def mmd2(
+    samples: Samples,
+    kernel: Kernel,
+    unbiased: bool,
+    backend: str,
+    x_self: SelfTerm | None,
+    y_self: SelfTerm | None,
+) -> Tensor:
+    """MMD^2 of validated samples, shape (B,), dtype of x."""
+    x, y, spec = samples.x, samples.y, kernel.spec()
+    needs = [torch.is_grad_enabled() and t.requires_grad for t in (x, y)]
+    weights, constant = estimate_weights(x.shape[1], y.shape[1], spec.at_zero, unbiased=unbiased)
+    kept = [None, None]
+    computed = list(weights)
+    for i, (term, need, name) in enumerate(((x_self, needs[0], "x"), (y_self, needs[1], "y"))):
+        if term is None:
+            continue
+        if need:
+            raise ValueError(f"{name}_self is a constant, but {name} requires a gradient: leave it out")
+        kept[i], computed[i] = weights[i] * term.mean, 0.0
+    scale = _scale(x, y, kernel, backend)
+    arguments = (x, y, scale, spec.family, spec.terms, computed, constant)
+    if any(needs):
+        value = weighted_sum_with_gradients(*arguments, needs, backend)[0]
+    else:
+        value = weighted_sum(*arguments, backend)
+    for term in kept:
+        if term is not None:
+            value = value + term.to(value.dtype)
+    return value
+
+
+def mmd2_terms(
+    samples: Samples, kernel: Kernel, backend: str, x_self: SelfTerm | None, y_self: SelfTerm | None
+) -> MMDTerms:
+    """Mean kernel values of validated samples, float64 tensors of shape (B,) that carry no gradient."""
+    x, y, spec = samples.x.detach(), samples.y.detach(), kernel.spec()
+    parts = (x_self is None, y_self is None, True)
+    means = _means(x, y, spec, _scale(x, y, kernel, backend), parts, backend)
+    xx = means[:, 0] if x_self is None else x_self.mean.expand(means.shape[0])
+    yy = means[:, 1] if y_self is None else y_self.mean.expand(means.shape[0])
+    return MMDTerms(spec.at_zero, x.shape[1], y.shape[1], xx, yy, means[:, 2])
+
+
+def self_mean(samples: Samples, kernel: Kernel, backend: str) -> Tensor:
+    """Mean of k over the pairs i != j of samples.y, float64, shape (B,)."""
+    x, y = samples.x.detach(), samples.y.detach()
+    return _means(x, y, kernel.spec(), _scale(x, y, kernel, backend), (False, True, False), backend)[:, 1]
