@@ -1,0 +1,220 @@
+"""The model that users hold: physical units in and out, whatever the family inside."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, overload
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from fastinv.models.chart import Chart
+from fastinv.models.counts import CountHead, Counts
+from fastinv.models.family import Family, to_uniform
+from fastinv.models.info import ModelInfo
+from fastinv.models.settings import Settings
+from fastinv.problems import Problem
+from fastinv.problems.base import check_count
+
+# Rows that pass through a network at once when sampling.
+CHUNK = {"cpu": 16_384, "cuda": 1 << 20}
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """All that is needed to build the same network again.
+
+    Attributes:
+        model: name of the model.
+        problem: name of the problem.
+        preset: name of the preset that the budget came from.
+        budget: trainable parameters that the width was solved for.
+        width: the solution.
+        counts: treatment of counts.
+        seed: of the initial weights.
+        settings: the family's settings.
+    """
+
+    model: str
+    problem: str
+    preset: str
+    budget: int
+    width: float
+    counts: str
+    seed: int
+    settings: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+class PosteriorModel(nn.Module):
+    """A model of p(x | y) for one problem.
+
+    Made by `fastinv.model`; trained by `fastinv.fit` or any loop that minimises `loss`.
+
+    Attributes:
+        info: what kind of model it is.
+        spec: how it was built.
+        settings: the family's and its optimiser's.
+        problem: what it models.
+        family: the network, in standardised coordinates.
+    """
+
+    def __init__(
+        self,
+        info: ModelInfo,
+        spec: ModelSpec,
+        settings: Settings,
+        problem: Problem,
+        family: Family,
+        chart: Chart,
+        head: CountHead | None,
+        counts: Counts,
+    ) -> None:
+        super().__init__()
+        self.info, self.spec, self.settings, self.counts = info, spec, settings, counts
+        self.problem = problem
+        self.family, self.chart, self.head = family, chart, head
+
+    @property
+    def latent_dim(self) -> int | None:
+        """Dimension of the latent space, None where there is none."""
+        return self.family.latent_dim
+
+    @property
+    def parameter_count(self) -> int:
+        """Trainable parameters, the count head's included."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model's tensors are."""
+        return self.chart.x_moments.device
+
+    def loss(self, x: Tensor, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """The training loss: the family's own, plus the cross-entropy of the count head if there is one.
+
+        Args:
+            x: parameters in physical units, shape (N, d_x).
+            y: their observations, shape (N, d_y).
+            generator: where the loss's random numbers come from (a CPU generator); torch's own if None.
+
+        Returns:
+            Scalar, averaged over the rows.
+        """
+        columns = self.family.loss_noise + int(self.chart.rounded)
+        noise = torch.randn(len(x), columns, generator=generator, dtype=x.dtype).to(x.device)
+        if self.chart.rounded:
+            x = self.chart.dequantise(x, to_uniform(noise[:, -1]))
+        y = self.chart.standardise_y(y)
+        coordinates, c = self.chart.split(x)
+        loss = self.family.loss(coordinates, y, c, noise[:, : self.family.loss_noise])
+        if self.head is not None:
+            loss = loss - self.head.log_mass(y, x[:, self.chart.count_index]).mean()
+        return loss
+
+    forward = loss
+
+    @overload
+    def sample(self, y_star: Tensor, n: int, *, seed: int = 0) -> Tensor: ...
+    @overload
+    def sample(self, y_star: ArrayLike, n: int, *, seed: int = 0) -> NDArray[np.float32]: ...
+    @torch.inference_mode()
+    def sample(self, y_star: ArrayLike | Tensor, n: int, *, seed: int = 0) -> NDArray[np.float32] | Tensor:
+        """Draw from the model's posterior.
+
+        Args:
+            y_star: observations, shape (B, d_y) or (d_y,), NumPy or torch.
+            n: samples per observation.
+            seed: the samples of observation i depend on (seed, i) and its y* alone.
+
+        Returns:
+            float32, shape (B, n, d_x), in physical units; NumPy or torch (on the model's device) as y_star.
+
+        Raises:
+            ValueError: a bad shape, a non-finite observation or n < 1.
+        """
+        check_count("n", n)
+        is_tensor = isinstance(y_star, Tensor)
+        y = self.problem.check_observations(y_star.detach().cpu().numpy() if is_tensor else y_star)
+        y_device = torch.as_tensor(y, dtype=torch.float32, device=self.device)
+        samples = torch.empty(len(y), n, self.problem.dim_x, device=self.device)
+        group = max(1, CHUNK.get(self.device.type, CHUNK["cpu"]) // n)
+        for start in range(0, len(y), group):
+            stop = min(start + group, len(y))
+            noise = torch.stack([self._noise(seed, i, n) for i in range(start, stop)]).to(self.device)
+            samples[start:stop] = self._draw(y_device[start:stop], noise)
+        return samples if is_tensor else samples.cpu().numpy()
+
+    def _noise(self, seed: int, observation: int, n: int) -> Tensor:
+        """Standard normals for one observation, shape (n, draw_noise + 1); the last column is the count's."""
+        words = np.random.SeedSequence((seed, observation)).generate_state(1, np.uint64)
+        generator = torch.Generator().manual_seed(int(words[0] >> np.uint64(1)))
+        return torch.randn(n, self.family.draw_noise + 1, generator=generator)
+
+    def _draw(self, y: Tensor, noise: Tensor) -> Tensor:
+        """Samples of a few observations: y (g, d_y), noise (g, n, k) -> (g, n, d_x)."""
+        groups, n, _ = noise.shape
+        y = self.chart.standardise_y(y)
+        rows = y.repeat_interleave(n, dim=0)
+        c = rows[:, :0]
+        if self.head is not None:
+            c = self.chart.condition(self.head.draw(y, to_uniform(noise[..., -1])).flatten())
+        flat = noise[..., :-1].flatten(0, 1)
+        chunk = CHUNK.get(y.device.type, CHUNK["cpu"])
+        parts = [
+            self.chart.join(
+                self.family.draw(rows[i : i + chunk], c[i : i + chunk], flat[i : i + chunk]), c[i : i + chunk]
+            )
+            for i in range(0, groups * n, chunk)
+        ]
+        return torch.cat(parts).view(groups, n, -1)
+
+    def log_prob(self, x: Tensor, y: Tensor) -> Tensor | None:
+        """log p(x | y) in physical units.
+
+        Args:
+            x: shape (N, d_x).
+            y: shape (N, d_y).
+
+        Returns:
+            Shape (N,): log-density (log-mass in a factorised count); None where the family has no
+            tractable density, or where counts are rounded.
+        """
+        if self.chart.rounded:
+            return None
+        y = self.chart.standardise_y(y)
+        coordinates, c = self.chart.split(x)
+        log_prob = self.family.log_prob(coordinates, y, c)
+        if log_prob is None:
+            return None
+        log_prob = log_prob + self.chart.log_volume()
+        if self.head is not None:
+            log_prob = log_prob + self.head.log_mass(y, x[:, self.chart.count_index])
+        return log_prob
+
+    @torch.inference_mode()
+    def forward_error(self, x: Tensor, y: Tensor) -> Tensor | None:
+        """||predicted y - y||^2 per row in physical units, None where the family predicts no y."""
+        predicted = self.family.predict(*self.chart.split(x))
+        if predicted is None:
+            return None
+        return (self.chart.physical_y(predicted) - y).square().sum(-1)
+
+    @torch.inference_mode()
+    def cycle_error(self, x: Tensor) -> Tensor | None:
+        """||x - decode(encode(x))||^2 per row in physical units, None where the family encodes nothing.
+
+        Families that are conditioned on y get y = f(x); a factorised count is given, not reconstructed.
+        """
+        coordinates, c = self.chart.split(x)
+        y = self.chart.standardise_y(self.problem.simulate(x))
+        again = self.family.reconstruct(coordinates, y, c)
+        if again is None:
+            return None
+        std = self.chart.x_moments[1].index_select(0, self.chart.columns)
+        return ((again - coordinates) * std).square().sum(-1)

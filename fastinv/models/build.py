@@ -1,0 +1,114 @@
+"""Building a model: its settings, its treatment of counts and the width that meets the budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from fastinv.models.base import ModelSpec, PosteriorModel
+from fastinv.models.chart import Chart, statistics
+from fastinv.models.counts import CountHead, check_counts, head_width
+from fastinv.models.family import Dims, Family
+from fastinv.models.info import ModelInfo
+from fastinv.models.settings import Settings, with_overrides
+from fastinv.presets import Preset
+from fastinv.problems import Problem
+
+TOLERANCE = 0.03
+# Steps in which widths are tried: what vector units and tensor cores like first, then ever finer ones.
+STEPS = (16.0, 8.0, 4.0, 1.0, 0.25)
+MIN_WIDTH, MAX_WIDTH = 4.0, 8192.0
+
+Maker = Callable[[Dims, float, Any], Family]
+
+
+class BudgetError(ValueError):
+    """No width of a family's networks comes near the budget of parameters."""
+
+
+def build(
+    info: ModelInfo,
+    maker: Maker,
+    defaults: Settings,
+    problem: Problem,
+    preset: Preset,
+    *,
+    counts: str,
+    seed: int,
+    device: str | torch.device,
+    settings: Mapping[str, Any] | None,
+) -> PosteriorModel:
+    """Solve the width for the preset's budget and build the model; see `fastinv.model`."""
+    chosen = with_overrides(defaults, settings)
+    spec = ModelSpec(
+        info.name,
+        problem.name,
+        preset.name,
+        preset.parameters,
+        0.0,
+        check_counts(counts),
+        seed,
+        chosen.as_dict(),
+    )
+    return from_spec(info, maker, chosen, problem, spec).to(device)
+
+
+def from_spec(
+    info: ModelInfo, maker: Maker, settings: Settings, problem: Problem, spec: ModelSpec
+) -> PosteriorModel:
+    """Build the model that `spec` describes; a width of 0 is solved for."""
+    counts = check_counts(spec.counts)
+    moments = statistics(problem)
+    chart = Chart(problem, counts, moments)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(spec.seed)
+        head = None
+        if chart.factorised:
+            frequencies = torch.tensor(moments.frequencies, dtype=torch.float32)
+            width = head_width(spec.budget, problem.dim_y, len(frequencies))
+            head = CountHead(problem.dim_y, frequencies, moments.lowest, width)
+        if not spec.width:
+            rest = spec.budget - (count_parameters(head) if head else 0)
+            solved = solve_width(lambda w: maker(chart.dims, w, settings), rest, spec)
+            spec = ModelSpec(**{**spec.as_dict(), "width": solved})
+        family = maker(chart.dims, spec.width, settings)
+    return PosteriorModel(info, spec, settings, problem, family, chart, head, counts)
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Trainable parameters."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def solve_width(make: Callable[[float], Family], parameters: int, spec: ModelSpec) -> float:
+    """The width at which the family has `parameters` parameters, to 3% of the whole budget.
+
+    Raises:
+        BudgetError: the smallest network is too large, or no width is near enough.
+    """
+
+    def size(width: float) -> int:
+        with torch.device("meta"):
+            return count_parameters(make(width))
+
+    smallest = size(MIN_WIDTH)
+    if smallest > parameters + TOLERANCE * spec.budget:
+        raise BudgetError(
+            f"a budget of {spec.budget:,} parameters is too small for model {spec.model!r} on "
+            f"{spec.problem!r}: its smallest network has {smallest + spec.budget - parameters:,}"
+        )
+    low, high = MIN_WIDTH, MAX_WIDTH
+    while high - low > STEPS[-1]:
+        middle = (low + high) / 2
+        low, high = (middle, high) if size(middle) <= parameters else (low, middle)
+    nearby = [max(MIN_WIDTH, round(low / step) * step) for step in STEPS]
+    for width in (*nearby, nearby[-1] + STEPS[-1], max(MIN_WIDTH, nearby[-1] - STEPS[-1])):
+        if abs(size(width) - parameters) <= TOLERANCE * spec.budget:
+            return width
+    raise BudgetError(
+        f"no width of model {spec.model!r} comes within 3% of {spec.budget:,} parameters "
+        f"(width {low:g} has {size(low):,} beside the count head)"
+    )

@@ -1,0 +1,81 @@
+"""What a family of models implements; everything around it is `PosteriorModel`'s."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Dims:
+    """Sizes of what a family sees, after standardisation and the treatment of counts.
+
+    Attributes:
+        x: coordinates to be modelled.
+        y: coordinates of the observation.
+        c: further conditions (1 where a count was factored out, else 0).
+    """
+
+    x: int
+    y: int
+    c: int
+
+    @property
+    def z(self) -> int:
+        """Latent coordinates of a family that maps x to [y, z]."""
+        if self.x < self.y:
+            raise ValueError(f"a map x -> [y, z] needs at least as many x ({self.x}) as y ({self.y})")
+        return self.x - self.y
+
+
+class Family(nn.Module):
+    """A network and its loss, in standardised coordinates.
+
+    All tensors have one row per pair: x (N, dims.x), y (N, dims.y), c (N, dims.c). Randomness comes in as
+    an argument of standard normals, so that a call is a pure function of its inputs.
+
+    Attributes:
+        dims: sizes of x, y and c.
+        latent_dim: dimension of z, None where the family has no latent space.
+        draw_noise: normals per row that `draw` consumes.
+        loss_noise: normals per row that `loss` consumes.
+    """
+
+    dims: Dims
+    latent_dim: int | None
+    draw_noise: int
+    loss_noise: int = 0
+
+    def loss(self, x: Tensor, y: Tensor, c: Tensor, noise: Tensor) -> Tensor:
+        """The family's training loss, averaged over the rows."""
+        raise NotImplementedError
+
+    def draw(self, y: Tensor, c: Tensor, noise: Tensor) -> Tensor:
+        """One posterior sample per row, shape (N, dims.x)."""
+        raise NotImplementedError
+
+    def log_prob(self, x: Tensor, y: Tensor, c: Tensor) -> Tensor | None:
+        """log p(x | y, c) per row, shape (N,), or None where the family has no tractable density."""
+        return None
+
+    def predict(self, x: Tensor, c: Tensor) -> Tensor | None:
+        """The network's own y of each x, shape (N, dims.y), or None where it predicts none."""
+        return None
+
+    def reconstruct(self, x: Tensor, y: Tensor, c: Tensor) -> Tensor | None:
+        """x encoded and decoded again, shape (N, dims.x), or None where the family cannot."""
+        return None
+
+
+def standard_normal_log_density(z: Tensor) -> Tensor:
+    """log N(z; 0, I) per row."""
+    log_norm = 0.5 * z.shape[-1] * 1.8378770664093453  # log(2 pi)
+    return -0.5 * z.square().sum(-1) - log_norm
+
+
+def to_uniform(normal: Tensor) -> Tensor:
+    """Turn standard normals into uniforms inside (0, 1)."""
+    eps = torch.finfo(normal.dtype).eps
+    return torch.special.ndtr(normal).clamp(eps, 1.0 - eps)

@@ -1,0 +1,55 @@
+"""MDN: a network from y to a mixture of Gaussians with full precision matrices; equation (9)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fastinv.models.family import Dims, Family, to_uniform
+from fastinv.models.layers.mixture import (
+    Mixture,
+    choose_component,
+    mixture_from_outputs,
+    mixture_log_density,
+    mixture_sample,
+    outputs_per_component,
+)
+from fastinv.models.layers.mlp import hidden_widths, joined, mlp
+from fastinv.models.settings import MdnSettings
+
+
+class MDN(Family):
+    """Mixture density network; it samples by back-substitution, without a matrix inverse."""
+
+    latent_dim = None
+
+    def __init__(self, dims: Dims, width: float, settings: MdnSettings) -> None:
+        super().__init__()
+        self.dims = dims
+        self.draw_noise = dims.x + 1
+        self.components, self.clamp = settings.components, settings.clamp
+        self.net = mlp(
+            dims.y + dims.c,
+            hidden_widths(width, settings.layers),
+            settings.components * outputs_per_component(dims.x),
+            activation=settings.activation,
+        )
+        # Start the components apart: where they coincide they also share their gradients.
+        with torch.no_grad():
+            bias = self.net[-1].bias.view(settings.components, -1)
+            bias[:, 1 : 1 + dims.x] = torch.randn(settings.components, dims.x)
+
+    def mixture(self, y: Tensor, c: Tensor) -> Mixture:
+        """The predicted mixture of each row."""
+        return mixture_from_outputs(self.net(joined(y, c)), self.components, self.dims.x, self.clamp)
+
+    def log_prob(self, x: Tensor, y: Tensor, c: Tensor) -> Tensor:
+        return mixture_log_density(self.mixture(y, c), x)
+
+    def loss(self, x: Tensor, y: Tensor, c: Tensor, noise: Tensor) -> Tensor:
+        return -self.log_prob(x, y, c).mean()
+
+    def draw(self, y: Tensor, c: Tensor, noise: Tensor) -> Tensor:
+        mixture = self.mixture(y, c)
+        component = choose_component(mixture.log_weights, to_uniform(noise[:, -1]))
+        return mixture_sample(mixture, component, noise[:, :-1])

@@ -1,0 +1,152 @@
+"""Models by name: the built-in ones and those that other packages offer as entry points.
+
+Nothing here imports torch until a model is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from fastinv.models.info import ModelInfo
+from fastinv.models.settings import DEFAULTS, Settings
+from fastinv.names import UnknownNameError
+from fastinv.presets import Preset
+from fastinv.presets import preset as preset_by_name
+
+if TYPE_CHECKING:
+    import torch
+
+    from fastinv.models.base import PosteriorModel
+    from fastinv.models.build import Maker
+    from fastinv.problems import Problem
+
+ENTRY_POINT_GROUP = "fastinv.models"
+Group = Literal["all", "paper", "additions"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model in the registry; plug-ins offer one of these as their entry point.
+
+    Attributes:
+        info: the row in the table of models.
+        settings: the family's default settings.
+        home: "module:Class" of the `Family`, called as Class(dims, width, settings).
+    """
+
+    info: ModelInfo
+    settings: Settings
+    home: str
+
+    def load(self) -> Maker:
+        """Import the family."""
+        module, _, attribute = self.home.partition(":")
+        maker: Maker = getattr(import_module(module), attribute)
+        return maker
+
+
+def _built_in(info: ModelInfo, home: str) -> tuple[str, Entry]:
+    return info.name, Entry(info, DEFAULTS[info.name], f"fastinv.models.{home}")
+
+
+BUILT_IN: dict[str, Entry] = dict(
+    (
+        _built_in(ModelInfo("inn", "INN", "coupling flow x ↔ [y, z]", "hard", True, True, "4"), "inn:INN"),
+        _built_in(
+            ModelInfo("cinn", "cINN", "conditional coupling flow", "hard", True, False, "5"), "cinn:CINN"
+        ),
+        _built_in(ModelInfo("mdn", "MDN", "mixture of Gaussians", "none", True, False, "9"), "mdn:MDN"),
+    )
+)
+
+
+def _entry(name: str) -> Entry:
+    if name in BUILT_IN:
+        return BUILT_IN[name]
+    for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
+        entry: Entry = point.load()
+        return entry
+    raise UnknownNameError("model", name, model_names())
+
+
+def model_names(group: Group = "all") -> tuple[str, ...]:
+    """Names that `model` accepts, in the paper's order, then additions, then those of plug-ins.
+
+    Args:
+        group: "all", "paper" (the paper's own) or "additions" (everything else).
+
+    Raises:
+        UnknownNameError: no such group.
+    """
+    if group not in get_args(Group):
+        raise UnknownNameError("group of models", group, get_args(Group))
+    plugins = sorted({point.name for point in entry_points(group=ENTRY_POINT_GROUP)} - BUILT_IN.keys())
+    paper = [name for name, entry in BUILT_IN.items() if not entry.info.addition]
+    additions = [name for name, entry in BUILT_IN.items() if entry.info.addition]
+    return tuple(
+        {"all": paper + additions + plugins, "paper": paper, "additions": additions + plugins}[group]
+    )
+
+
+def model_info(name: str) -> ModelInfo:
+    """What kind of model `name` is.
+
+    Raises:
+        UnknownNameError: no such model.
+
+    Example:
+        >>> model_info("cinn").equations
+        '5'
+    """
+    return _entry(name).info
+
+
+def model(
+    name: str,
+    problem: Problem,
+    *,
+    preset: str | Preset = "quick",
+    counts: str = "factorised",
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+    settings: Mapping[str, Any] | None = None,
+) -> PosteriorModel:
+    """A new, untrained model.
+
+    Args:
+        name: one of `model_names()`.
+        problem: what it is to model.
+        preset: whose budget of parameters the widths are solved for (to 3%).
+        counts: treatment of a count among the parameters: "factorised", "rounded" or "continuous".
+        seed: of the initial weights.
+        device: where to put it.
+        settings: values that replace the family's defaults, see `fastinv.models.settings`.
+
+    Raises:
+        UnknownNameError: an unknown model, preset, treatment or setting; the message lists close matches.
+        BudgetError: the preset's budget is too small for the family.
+
+    Example:
+        >>> import fastinv
+        >>> model("cinn", fastinv.problem("kinematics"), preset="smoke").latent_dim
+        4
+    """
+    from fastinv.models.build import build
+
+    entry = _entry(name)
+    sizes = preset if isinstance(preset, Preset) else preset_by_name(preset)
+    return build(
+        entry.info,
+        entry.load(),
+        entry.settings,
+        problem,
+        sizes,
+        counts=counts,
+        seed=seed,
+        device=device,
+        settings=settings,
+    )

@@ -1,0 +1,97 @@
+"""The training set that all models of a run share, and the order of its batches."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fastinv.presets import Preset
+from fastinv.problems import Problem
+
+VALIDATION_PAIRS = 4096
+# Distinct from the published observations' seed; validation pairs come from the seed after it.
+DATA_SEED = 100
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Pairs of parameters and observations, float32.
+
+    Attributes:
+        x: training parameters, shape (n, d_x).
+        y: their observations, shape (n, d_y).
+        x_validation: held-out parameters.
+        y_validation: their observations.
+        checksum: SHA-256 over all four, in hexadecimal.
+    """
+
+    x: Tensor
+    y: Tensor
+    x_validation: Tensor
+    y_validation: Tensor
+    checksum: str
+
+    def to(self, device: torch.device) -> TrainingSet:
+        """The same on another device, so that batches need no transfer."""
+        tensors = (t.to(device) for t in (self.x, self.y, self.x_validation, self.y_validation))
+        return TrainingSet(*tensors, self.checksum)
+
+
+def training_set(problem: Problem, pairs: int) -> TrainingSet:
+    """Draw a problem's training set; the last one is kept, since all models of a run use it.
+
+    Args:
+        problem: prior and forward process.
+        pairs: number of training pairs.
+
+    Raises:
+        ValueError: the forward process gave a non-finite value; the message names the row.
+    """
+    return _cached(problem, pairs)
+
+
+@lru_cache(maxsize=2)
+def _cached(problem: Problem, pairs: int) -> TrainingSet:
+    digest = hashlib.sha256()
+    tensors: list[Tensor] = []
+    for name, n, seed in (("training", pairs, DATA_SEED), ("validation", VALIDATION_PAIRS, DATA_SEED + 1)):
+        x = problem.sample_prior(n, seed=seed)
+        y = problem.simulate(x)
+        bad = np.flatnonzero(~(np.isfinite(x).all(1) & np.isfinite(y).all(1)))
+        if len(bad):
+            raise ValueError(
+                f"{name} data of problem {problem.name!r} must be finite; row {bad[0]} has "
+                f"x = {x[bad[0]].tolist()}, y = {y[bad[0]].tolist()}"
+            )
+        for array in (x.astype(np.float32), y.astype(np.float32)):
+            digest.update(array.tobytes())
+            tensors.append(torch.from_numpy(array))
+    return TrainingSet(*tensors, digest.hexdigest())
+
+
+class BatchOrder:
+    """Which rows make up a batch, as a pure function of (seed, epoch, batch)."""
+
+    def __init__(self, preset: Preset, seed: int) -> None:
+        self.preset, self.seed = preset, seed
+        self._epoch, self._order = -1, torch.empty(0, dtype=torch.long)
+
+    def rows(self, epoch: int, batch: int) -> Tensor:
+        """Indices of the batch's pairs, shape (batch_size,)."""
+        if epoch != self._epoch:
+            generator = generator_for(self.seed, "order", epoch)
+            self._order = torch.randperm(self.preset.training_pairs, generator=generator)
+            self._epoch = epoch
+        size = self.preset.batch_size
+        return self._order[batch * size : (batch + 1) * size]
+
+
+def generator_for(seed: int, purpose: str, index: int) -> torch.Generator:
+    """A CPU generator that is a pure function of its arguments."""
+    words = np.random.SeedSequence((seed, *purpose.encode(), index)).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(words[0] >> np.uint64(1)))

@@ -1,0 +1,262 @@
+"""The training loop: AdamW, warm-up and cosine schedule, clipping, averaged weights, checkpoints."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fastinv.models.base import PosteriorModel
+from fastinv.models.files import read_tensors, require_same, write_tensors
+from fastinv.models.settings import Settings
+from fastinv.presets import Preset
+from fastinv.presets import preset as preset_by_name
+from fastinv.problems import Problem
+from fastinv.training.data import BatchOrder, TrainingSet, generator_for, training_set
+from fastinv.training.progress import (
+    OnProgress,
+    Reporter,
+    TrainingDivergedError,
+    TrainingProgress,
+    TrainingResult,
+)
+
+CURVE_POINTS = 200
+VALIDATIONS = 20
+
+
+def fit(
+    model: PosteriorModel,
+    problem: Problem,
+    *,
+    preset: str | Preset = "quick",
+    seed: int = 0,
+    on_progress: OnProgress | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int | None = None,
+) -> TrainingResult:
+    """Train a model on a problem's shared training set.
+
+    Every batch and every random number is a pure function of (seed, batch), so that a training which
+    resumes from a checkpoint ends, on a CPU, with the same weights bit for bit.
+
+    Args:
+        model: trained in place; ends in eval mode with its averaged weights.
+        problem: the problem that the model was made for.
+        preset: number of pairs, batch size and epochs.
+        seed: of the order of batches and of the loss's random numbers.
+        on_progress: called a few times a second at most.
+        checkpoint: a .safetensors file; if it exists, training goes on from it.
+        checkpoint_every: batches between checkpoints; about twenty in all if None.
+
+    Raises:
+        ValueError: the model belongs to another problem, or the training data are not finite.
+        TrainingDivergedError: NaN or infinity; the model keeps its last good weights.
+        CheckpointError: the checkpoint is damaged or belongs to another training.
+
+    Example:
+        >>> import fastinv
+        >>> problem = fastinv.problem("kinematics")
+        >>> model = fastinv.model("cinn", problem, preset="smoke")
+        >>> fit(model, problem, preset="smoke").batches
+        200
+    """
+    sizes = preset if isinstance(preset, Preset) else preset_by_name(preset)
+    if problem.name != model.problem.name:
+        raise ValueError(f"the model was made for problem {model.problem.name!r}, not {problem.name!r}")
+    data = training_set(problem, sizes.training_pairs)
+    trainer = Trainer(model, data.to(model.device), sizes, seed, on_progress)
+    path = Path(checkpoint) if checkpoint is not None else None
+    if path is not None and path.exists():
+        trainer.restore(path)
+    every = checkpoint_every or max(1, sizes.batches // VALIDATIONS)
+    try:
+        trainer.run(path, every)
+    finally:
+        trainer.use_averaged_weights()
+    return trainer.result()
+
+
+def learning_rate(step: int, steps: int, settings: Settings) -> float:
+    """Linear warm-up to the peak, then half a cosine down to 0."""
+    warmup = max(1.0, settings.warmup * steps)
+    if step < warmup:
+        return settings.lr * (step + 1) / (warmup + 1)
+    return settings.lr * 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1.0, steps - warmup)))
+
+
+class Trainer:
+    """State of one training: everything that a checkpoint holds."""
+
+    def __init__(
+        self,
+        model: PosteriorModel,
+        data: TrainingSet,
+        preset: Preset,
+        seed: int,
+        on_progress: OnProgress | None,
+    ) -> None:
+        self.model, self.data, self.preset, self.seed = model, data, preset, seed
+        self.settings: Settings = model.settings
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.averaged = [p.detach().clone() for p in self.parameters]
+        self.optimiser = torch.optim.AdamW(
+            self.parameters,
+            lr=self.settings.lr,
+            betas=(0.9, self.settings.beta2),
+            weight_decay=self.settings.weight_decay,
+            fused=True,
+        )
+        self.order = BatchOrder(preset, seed)
+        self.step = 0
+        self.loss_sum, self.loss_count = 0.0, 0
+        self.loss_curve: list[tuple[int, float]] = []
+        self.validation_curve: list[tuple[int, float]] = []
+        self.seconds_before = 0.0
+        self.started = time.monotonic()
+        self.report = Reporter(on_progress)
+
+    def run(self, checkpoint: Path | None, checkpoint_every: int) -> None:
+        """Train to the last batch."""
+        steps = self.preset.batches
+        curve_every = max(1, steps // CURVE_POINTS)
+        validate_every = max(1, steps // VALIDATIONS)
+        self.model.train()
+        while self.step < steps:
+            loss = self.one_step()
+            self.loss_sum, self.loss_count = self.loss_sum + loss, self.loss_count + 1
+            if self.step % validate_every == 0 or self.step == steps:
+                self.validation_curve.append((self.step, self.validation_loss()))
+            self.report(self.progress())
+            if self.step % curve_every == 0 or self.step == steps:
+                self.loss_curve.append((self.step, self.loss_sum / self.loss_count))
+                self.loss_sum, self.loss_count = 0.0, 0
+            if checkpoint is not None and (self.step % checkpoint_every == 0 or self.step == steps):
+                self.save(checkpoint)
+
+    def one_step(self) -> float:
+        """One optimiser step; returns the batch's loss."""
+        epoch, batch = divmod(self.step, self.preset.batches_per_epoch)
+        rows = self.order.rows(epoch, batch).to(self.data.x.device)
+        generator = generator_for(self.seed, "loss", self.step)
+        loss = self.model.loss(
+            self.data.x.index_select(0, rows), self.data.y.index_select(0, rows), generator=generator
+        )
+        for parameter in self.parameters:
+            parameter.grad = None
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
+        value = float(loss.detach())
+        if not (math.isfinite(value) and math.isfinite(float(norm))):
+            raise TrainingDivergedError(
+                f"training of {self.model.info.name!r} diverged at batch {self.step + 1} of "
+                f"{self.preset.batches}: loss {value:g}, norm of its gradient {float(norm):g}"
+            )
+        self.optimiser.param_groups[0]["lr"] = learning_rate(self.step, self.preset.batches, self.settings)
+        self.optimiser.step()
+        self.step += 1
+        self._average()
+        return value
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        # Early on the average follows closely, so that it forgets the random start.
+        decay = min(self.settings.ema, (1 + self.step) / (10 + self.step))
+        torch._foreach_lerp_(self.averaged, self.parameters, 1.0 - decay)
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        for parameter, averaged in zip(self.parameters, self.averaged, strict=True):
+            kept = parameter.clone()
+            parameter.copy_(averaged)
+            averaged.copy_(kept)
+
+    @torch.no_grad()
+    def validation_loss(self) -> float:
+        """Loss of the averaged weights on held-out pairs, always with the same random numbers."""
+        self._swap()
+        self.model.eval()
+        generator = generator_for(self.seed, "validation", 0)
+        loss = float(self.model.loss(self.data.x_validation, self.data.y_validation, generator=generator))
+        self.model.train()
+        self._swap()
+        return loss
+
+    def use_averaged_weights(self) -> None:
+        """Leave the averaged weights in the model and put it into eval mode."""
+        with torch.no_grad():
+            for parameter, averaged in zip(self.parameters, self.averaged, strict=True):
+                parameter.copy_(averaged)
+        self.model.eval()
+
+    def progress(self) -> TrainingProgress:
+        """Where the training stands, for the callback."""
+        validation = self.validation_curve[-1][1] if self.validation_curve else None
+        return TrainingProgress(
+            epoch=1 + (self.step - 1) // self.preset.batches_per_epoch,
+            epochs=self.preset.epochs,
+            batch=self.step,
+            batches=self.preset.batches,
+            loss=self.loss_sum / max(1, self.loss_count),
+            validation_loss=validation,
+            elapsed_s=self.elapsed(),
+        )
+
+    def elapsed(self) -> float:
+        """Seconds of training, those before a resume included."""
+        return self.seconds_before + time.monotonic() - self.started
+
+    def result(self) -> TrainingResult:
+        """What the finished training leaves beside the model."""
+        return TrainingResult(
+            self.elapsed(), self.step, self.loss_curve, self.validation_curve, self.data.checksum
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint must agree with to be resumed."""
+        sizes = self.preset
+        return {
+            "spec": self.model.spec.as_dict(),
+            "seed": self.seed,
+            "schedule": [sizes.training_pairs, sizes.batch_size, sizes.epochs],
+            "data": self.data.checksum,
+        }
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint; the file is replaced in one step."""
+        tensors: dict[str, Tensor] = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        for i, parameter in enumerate(self.parameters):
+            tensors[f"averaged.{i}"] = self.averaged[i]
+            for name, value in self.optimiser.state[parameter].items():
+                tensors[f"optimiser.{i}.{name}"] = value
+        state = {
+            "step": self.step,
+            "loss_sum": self.loss_sum,
+            "loss_count": self.loss_count,
+            "loss_curve": self.loss_curve,
+            "validation_curve": self.validation_curve,
+            "seconds": self.elapsed(),
+        }
+        write_tensors(path, "training", self.identity(), state, tensors)
+
+    def restore(self, path: Path) -> None:
+        """Go on from a checkpoint; nothing is changed unless all of it fits."""
+        found, state, tensors = read_tensors(path, "training")
+        require_same(path, found, self.identity())
+        device = self.model.device
+        weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+        self.model.load_state_dict(weights)
+        for i, parameter in enumerate(self.parameters):
+            self.averaged[i].copy_(tensors[f"averaged.{i}"])
+            self.optimiser.state[parameter] = {
+                name: tensors[f"optimiser.{i}.{name}"].to("cpu" if name == "step" else device)
+                for name in ("step", "exp_avg", "exp_avg_sq")
+            }
+        self.step, self.seconds_before = state["step"], state["seconds"]
+        self.loss_sum, self.loss_count = state["loss_sum"], state["loss_count"]
+        self.loss_curve = [(int(b), float(v)) for b, v in state["loss_curve"]]
+        self.validation_curve = [(int(b), float(v)) for b, v in state["validation_curve"]]
