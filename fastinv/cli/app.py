@@ -1,0 +1,63 @@
+"""The `fastinv` command and its subcommands."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from fastinv.cli import bench, doctor, export, listing, observations
+from fastinv.cli.errors import INTERRUPTED
+
+app = typer.Typer(
+    name="fastinv",
+    help="Benchmark posterior models on inverse problems against exact ground truth.",
+    epilog=(
+        "Exit codes: 0 ok, 1 a run or one of its models failed, 2 wrong usage, 3 regression, "
+        "4 accuracy gate, 130 interrupted."
+    ),
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("bench")(bench.bench)
+app.command("list")(listing.list_names)
+app.command("observations")(observations.observations)
+app.command("export")(export.export)
+app.command("doctor")(doctor.doctor)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import fastinv
+
+        typer.echo(f"fastinv {fastinv.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options that come before the command."""
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    for stream in (sys.stdout, sys.stderr):
+        # A sign that the terminal's encoding lacks must never end a run of hours.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output went away (`fastinv list | head`); that is no failure.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

@@ -1,0 +1,201 @@
+"""`fastinv bench`: train, score and time models, and show the table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fastinv.cli.errors import FAILED, INTERRUPTED, OK, TERMINATED, Terminated, UsageError, checking, command
+from fastinv.cli.targets import STDOUT, Target, check_targets, export_all
+
+if TYPE_CHECKING:
+    from fastinv.runner import BenchSettings
+
+RUNS = Path("runs")
+
+
+@command
+def bench(
+    problem: Annotated[
+        str, typer.Option("--problem", "-p", help="A problem's name, or 'all' for the paper's two.")
+    ] = "kinematics",
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model", "-m", help="A model or a group (all, paper, additions); repeatable. Default: all."
+        ),
+    ] = None,
+    preset: Annotated[str, typer.Option(help="Sizes: smoke, quick, standard or paper.")] = "quick",
+    seed: Annotated[int | None, typer.Option(help="Seed of the training. Default: 0.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Several seeds, as in 0,1,2.")] = None,
+    repeats: Annotated[int | None, typer.Option(help="This many seeds, counted up from --seed.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    counts: Annotated[
+        str, typer.Option(help="Treatment of counts: factorised, rounded or continuous.")
+    ] = "factorised",
+    kernel: Annotated[
+        str,
+        typer.Option(help="Kernel of Err_post: paper, hint, multiscale, median or gaussian(h1, h2, ...)."),
+    ] = "paper",
+    observations: Annotated[int | None, typer.Option(help="Number of y*, instead of the preset's.")] = None,
+    samples: Annotated[int | None, typer.Option(help="Samples per y*, instead of the preset's.")] = None,
+    export: Annotated[
+        list[str] | None,
+        typer.Option(help="Also write results to FILE (.json, .csv, .md; - for JSON on stdout); repeatable."),
+    ] = None,
+    clamp_outliers: Annotated[
+        bool, typer.Option("--clamp-outliers", help="Clamp outliers before averaging, as the paper does.")
+    ] = False,
+    runs: Annotated[Path, typer.Option(help="Folder of runs.")] = RUNS,
+    run: Annotated[str | None, typer.Option(help="Name of the run. Default: made from the settings.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Drop what the run holds and start anew.")] = False,
+    redo: Annotated[list[str] | None, typer.Option(help="Compute this model again; repeatable.")] = None,
+    only_missing: Annotated[
+        bool, typer.Option("--only-missing", help="Do not try failed models again.")
+    ] = False,
+) -> int:
+    """Train, score and time models on a problem and print the table.
+
+    The same command goes on where it was stopped, and shows a finished run again without computing anything.
+
+    Examples:
+
+      fastinv bench --problem kinematics
+
+      fastinv bench --problem all --model cinn --model inn --preset smoke --export result.json
+    """
+    with checking():
+        targets = check_targets(export or [])
+        settings, models = _resolve(
+            problem,
+            model or [],
+            preset,
+            _seeds(seed, seeds, repeats),
+            device,
+            counts,
+            kernel,
+            observations,
+            samples,
+        )
+        again = _redo(redo or [], models)
+        folder = runs / _run_name(run or settings.run_name)
+    code = _carry_out(settings, models, folder, fresh, again, only_missing)
+    _show(folder, models, targets, clamp_outliers)
+    return code
+
+
+def _seeds(seed: int | None, seeds: str | None, repeats: int | None) -> list[int]:
+    if seeds is not None:
+        if seed is not None or repeats is not None:
+            raise ValueError("--seeds goes neither with --seed nor with --repeats")
+        try:
+            return [int(part) for part in seeds.split(",")]
+        except ValueError:
+            raise ValueError(f"--seeds must be whole numbers separated by commas, got {seeds!r}") from None
+    first = seed or 0
+    if repeats is not None and not 1 <= repeats <= 1000:
+        raise ValueError(f"--repeats must be between 1 and 1000, got {repeats}")
+    return list(range(first, first + (repeats or 1)))
+
+
+def _resolve(
+    problem: str,
+    models: list[str],
+    preset: str,
+    seeds: list[int],
+    device: str,
+    counts: str,
+    kernel: str,
+    observations: int | None,
+    samples: int | None,
+) -> tuple[BenchSettings, tuple[str, ...]]:
+    # Names first: a typo is answered before torch is imported to look for a GPU.
+    from fastinv.runner import resolve_models, resolve_settings
+
+    chosen = resolve_models(models)
+    settings = resolve_settings(
+        problem=problem,
+        preset_name=preset,
+        seeds=seeds,
+        counts=counts,
+        kernel=kernel,
+        device=device,
+        observations=observations,
+        samples=samples,
+    )
+    return settings, chosen
+
+
+def _redo(redo: list[str], models: tuple[str, ...]) -> tuple[str, ...]:
+    from fastinv.runner import resolve_models
+
+    chosen = resolve_models(redo) if redo else ()
+    left_out = [name for name in chosen if name not in models]
+    if left_out:
+        raise ValueError(f"--redo {left_out[0]}: it is not among the models of this command (see --model)")
+    return chosen
+
+
+def _run_name(name: str) -> str:
+    if name in ("", ".", "..") or Path(name).name != name or name.startswith("-"):
+        raise ValueError(f"--run must be a plain folder name, got {name!r}")
+    return name
+
+
+def _carry_out(
+    settings: BenchSettings,
+    models: tuple[str, ...],
+    folder: Path,
+    fresh: bool,
+    redo: tuple[str, ...],
+    only_missing: bool,
+) -> int:
+    """Do what is due; returns the exit code. What is finished stays saved, whatever happens."""
+    from fastinv.cli.progress import watching
+    from fastinv.posteriors import cache_folder
+    from fastinv.runner import run_benchmark
+    from fastinv.store import RunWriter, SettingsMismatchError
+    from fastinv.store.provenance import collect_provenance
+
+    try:
+        writer = RunWriter(
+            folder,
+            settings=settings.as_dict(),
+            settings_hash=settings.hash,
+            provenance=collect_provenance(device=settings.device),
+            fresh=fresh,
+        )
+    except SettingsMismatchError as error:
+        raise UsageError(str(error)) from error
+    try:
+        with writer as store, watching() as on_event:
+            outcome = run_benchmark(
+                settings,
+                models,
+                store,
+                cache=cache_folder(),
+                redo=redo,
+                only_missing=only_missing,
+                on_event=on_event,
+            )
+    except KeyboardInterrupt as stop:
+        typer.echo("stopped; what is finished is saved, and the same command goes on from here", err=True)
+        return TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
+    return FAILED if outcome.failed else OK
+
+
+def _show(folder: Path, models: tuple[str, ...], targets: list[Target], clamp: bool) -> None:
+    from rich.console import Console
+
+    from fastinv.reports import load_results, print_results
+    from fastinv.store import RunReader
+
+    with RunReader(folder) as reader:
+        results = load_results(reader, models=models, clamp=clamp)
+    # With an export on stdout, the table makes room for it: data must stay parseable.
+    to_stderr = any(target.name == STDOUT for target in targets)
+    print_results(results, Console(stderr=to_stderr, highlight=False))
+    export_all(results, targets)
+    typer.echo(f"saved in {folder}", err=True)

@@ -1,0 +1,38 @@
+"""`fastinv export`: a run's results as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fastinv.cli.errors import checking, command
+from fastinv.cli.targets import check_targets, export_all
+
+
+@command
+def export(
+    run: Annotated[str, typer.Argument(help="Name of a run, or its folder.", show_default=False)],
+    to: Annotated[
+        list[str],
+        typer.Option("--to", "-o", help="FILE (.json, .csv, .md; - for JSON on stdout); repeatable."),
+    ],
+    runs: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("runs"),
+    clamp_outliers: Annotated[
+        bool, typer.Option("--clamp-outliers", help="Clamp outliers before averaging, as the paper does.")
+    ] = False,
+) -> None:
+    """Write the results of a run to files; works while the run goes on.
+
+    Example: fastinv export kinematics-quick-seed0-1a2b3c4d --to result.json --to result.md
+    """
+    from fastinv.reports import load_results
+    from fastinv.store import RunReader
+
+    with checking():
+        targets = check_targets(to)
+    folder = runs / run if (runs / run).is_dir() else Path(run)
+    with RunReader(folder) as reader:
+        results = load_results(reader, clamp=clamp_outliers)
+    export_all(results, targets)

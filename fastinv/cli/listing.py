@@ -1,0 +1,141 @@
+"""`fastinv list`: what there is to choose from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fastinv.cli.errors import checking, command
+
+WHAT = ("problems", "models", "presets", "kernels", "runs")
+
+
+@command
+def list_names(
+    what: Annotated[
+        str, typer.Argument(help="problems, models, presets, kernels or runs.", show_default=False)
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    runs: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("runs"),
+) -> None:
+    """List problems, models, presets, kernels or runs.
+
+    Example: fastinv list models
+    """
+    from fastinv.names import UnknownNameError
+
+    tables = {
+        "problems": _problems,
+        "models": _models,
+        "presets": _presets,
+        "kernels": _kernels,
+        "runs": lambda: _runs(runs),
+    }
+    with checking():
+        if what not in tables:
+            raise UnknownNameError("list", what, WHAT)
+    rows = tables[what]()
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+    else:
+        _print(rows, what)
+
+
+def _problems() -> list[dict[str, Any]]:
+    from fastinv.problems import problem, problem_names
+
+    found = (problem(name) for name in problem_names())
+    return [
+        {
+            "name": p.name,
+            "title": p.title,
+            "dim(x)": p.dim_x,
+            "dim(y)": p.dim_y,
+            "posterior": "exact" if p.has_exact_posterior else "ABC",
+        }
+        for p in found
+    ]
+
+
+def _models() -> list[dict[str, Any]]:
+    from fastinv.models import model_info, model_names
+
+    return [
+        {
+            "name": info.name,
+            "title": info.title,
+            "family": info.family,
+            "invertible": info.invertibility,
+            "loss": info.equations or "-",
+            "origin": "addition" if info.addition else "paper",
+        }
+        for info in map(model_info, model_names())
+    ]
+
+
+def _presets() -> list[dict[str, Any]]:
+    from fastinv.presets import PRESETS
+
+    return [
+        {
+            "name": p.name,
+            "parameters": p.parameters,
+            "training pairs": p.training_pairs,
+            "batch size": p.batch_size,
+            "epochs": p.epochs,
+            "observations": p.observations,
+            "samples": p.samples,
+        }
+        for p in PRESETS.values()
+    ]
+
+
+def _kernels() -> list[dict[str, Any]]:
+    return [
+        {"name": "paper", "kernel": "inverse multiquadrics, three widths: the default score"},
+        {"name": "hint", "kernel": "inverse multiquadrics, another three"},
+        {"name": "multiscale", "kernel": "1 / (1 + d^2 / h^2), h = 0.05, 0.2, 0.9"},
+        {"name": "gaussian", "kernel": "Gaussian of bandwidth 1"},
+        {"name": "gaussian(h1, h2, ...)", "kernel": "sum of Gaussians of these bandwidths"},
+        {"name": "median", "kernel": "Gaussian, its bandwidth the median distance per observation"},
+    ]
+
+
+def _runs(folder: Path) -> list[dict[str, Any]]:
+    from fastinv.store import RunReader, StoreError, list_runs
+
+    rows = []
+    for path in list_runs(folder):
+        row: dict[str, Any] = {"name": path.name, "problems": "", "preset": "", "stages": ""}
+        try:
+            with RunReader(path) as run:
+                settings, stages = run.settings, run.stages().values()
+            done = sum(stage.status == "done" for stage in stages)
+            row["problems"] = ", ".join(settings["problems"])
+            row["preset"] = settings["preset"]["name"]
+            row["stages"] = f"{done} done, {sum(s.status == 'failed' for s in stages)} failed"
+        except StoreError as error:
+            row["stages"] = f"unreadable: {error}"
+        rows.append(row)
+    return rows
+
+
+def _print(rows: list[dict[str, Any]], what: str) -> None:
+    if not rows:
+        typer.echo(f"no {what}", err=True)
+        return
+    from fastinv.reports.text import count
+
+    cells = [[count(v) if isinstance(v, int) else str(v) for v in row.values()] for row in rows]
+    heads = list(rows[0])
+    widths = [max(len(text) for text in column) for column in zip(heads, *cells, strict=True)]
+    numeric = [isinstance(value, int) for value in rows[0].values()]
+    for line in (heads, *cells):
+        parts = (
+            text.rjust(w) if right else text.ljust(w)
+            for text, w, right in zip(line, widths, numeric, strict=True)
+        )
+        typer.echo("  ".join(parts).rstrip())

@@ -1,0 +1,166 @@
+"""The stages of a row: train, score, time. Each returns what is to be committed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastinv.runner.events import StageProgress
+from fastinv.runner.truth import Reference, block_seed
+from fastinv.scoring import posterior_errors, resimulation_errors
+from fastinv.store import ModelFacts, StageKey, StageResult, TimingRow
+from fastinv.timing import measure
+
+if TYPE_CHECKING:
+    from fastinv.models import PosteriorModel
+    from fastinv.training import TrainingProgress
+
+FloatArray = NDArray[np.float64]
+Sampler = Callable[[slice], FloatArray]
+OnProgress = Callable[[StageProgress], None]
+
+TIMED_SAMPLES = 1000
+DRAW = f"draw {TIMED_SAMPLES} for one y*"
+
+
+class SamplesNotFiniteError(ValueError):
+    """A model drew NaN or infinity."""
+
+
+def train(
+    model: PosteriorModel, reference: Reference, key: StageKey, checkpoint: Path, on_progress: OnProgress
+) -> StageResult:
+    """Train a model in place, going on from its checkpoint where there is one."""
+    from fastinv.training import fit
+
+    resumed_at: list[tuple[float, int]] = []
+
+    def report(p: TrainingProgress) -> None:
+        # The pace of this process alone: a resumed training may have begun on a busier machine.
+        if not resumed_at:
+            resumed_at.append((p.elapsed_s, p.batch))
+        seconds, batches = p.elapsed_s - resumed_at[0][0], p.batch - resumed_at[0][1]
+        left = (p.batches - p.batch) * seconds / batches if batches else None
+        on_progress(StageProgress(key, "training", p.batch / p.batches, left, p.loss))
+
+    result = fit(
+        model,
+        reference.problem,
+        preset=reference.settings.preset,
+        seed=key.seed,
+        on_progress=report,
+        checkpoint=checkpoint,
+    )
+    curves = {"loss": result.loss, "validation_loss": result.validation_loss}
+    return StageResult(result.seconds, curves=curves)
+
+
+def score(
+    reference: Reference,
+    key: StageKey,
+    sampler: Sampler,
+    extra: dict[str, FloatArray],
+    on_progress: OnProgress,
+) -> StageResult:
+    """Draw samples and score them, a block of observations at a time.
+
+    Args:
+        reference: ground truth and observations.
+        key: the stage.
+        sampler: from a block to its samples, shape (block, n, d_x).
+        extra: further per-observation scores to be stored.
+        on_progress: called after every block.
+
+    Raises:
+        SamplesNotFiniteError: a sample is NaN or infinite; the message says where.
+    """
+    total = len(reference.y_star)
+    truth = reference.truth
+    columns: dict[str, FloatArray] = {}
+    started = time.monotonic()
+    for block in reference.blocks():
+        samples = _checked(sampler(block), block)
+        errors = posterior_errors(
+            samples,
+            truth[block],
+            kernel=reference.settings.kernel,
+            truth_self=reference.self_term(block),
+        )
+        again = resimulation_errors(reference.problem, reference.y_star[block], samples)
+        for metric, values in (
+            ("err_post", errors.biased),
+            ("err_post_unbiased", errors.unbiased),
+            ("err_post_4000", errors.at_4000),
+            ("err_resim", again.error),
+            ("lost", again.lost),
+        ):
+            columns.setdefault(metric, np.full(total, np.nan))[block] = values
+        done, elapsed = block.stop / total, time.monotonic() - started
+        on_progress(StageProgress(key, "scoring", done, elapsed * (1.0 - done) / done))
+    return StageResult(time.monotonic() - started, scores={**columns, **extra})
+
+
+def time_draws(draw: Callable[[], object], device: str) -> StageResult:
+    """Measure how long it takes to draw 1000 samples for one observation."""
+    started = time.monotonic()
+    synchronise = None
+    if device == "cuda":
+        import torch
+
+        synchronise = torch.cuda.synchronize
+    timing = measure(draw, synchronise=synchronise)
+    row = TimingRow(DRAW, timing.median_ms, timing.q25_ms, timing.q75_ms, timing.repeats)
+    return StageResult(time.monotonic() - started, timings=(row,))
+
+
+def model_sampler(model: PosteriorModel, reference: Reference, seed: int) -> Sampler:
+    """Samples of a trained model, block by block."""
+    n = reference.settings.preset.samples
+
+    def draw(block: slice) -> FloatArray:
+        return model.sample(reference.y_star[block], n, seed=block_seed(seed, model.info.name, block)).astype(
+            np.float64
+        )
+
+    return draw
+
+
+def inner_errors(model: PosteriorModel, reference: Reference) -> dict[str, FloatArray]:
+    """Cycle and forward error per observation, where the family has them."""
+    import torch
+
+    x, y = (
+        torch.as_tensor(a, dtype=torch.float32, device=model.device)
+        for a in (reference.x_star, reference.y_star)
+    )
+    found = {"cycle_error": model.cycle_error(x), "forward_error": model.forward_error(x, y)}
+    return {name: e.double().cpu().numpy() for name, e in found.items() if e is not None}
+
+
+def facts(model: PosteriorModel) -> ModelFacts:
+    """What a table says of a model besides its scores."""
+    info = model.info
+    return ModelFacts(
+        title=info.title,
+        family=info.family,
+        parameters=model.parameter_count,
+        latent_dim=model.latent_dim,
+        maximum_likelihood=info.maximum_likelihood,
+        supervised=info.supervised,
+        addition=info.addition,
+    )
+
+
+def _checked(samples: FloatArray, block: slice) -> FloatArray:
+    bad: NDArray[np.bool_] = ~np.isfinite(samples).all(axis=-1)
+    if bad.any():
+        first = block.start + int(bad.any(axis=1).argmax())
+        raise SamplesNotFiniteError(
+            f"{int(bad.sum())} of {bad.size} samples are NaN or infinite, the first for observation {first}"
+        )
+    return samples
