@@ -84,7 +84,8 @@ class Ballistics(Problem):
         )
 
     def _in_prior(self, x: FloatArray) -> NDArray[np.bool_]:
-        return np.isfinite(self.simulate(x)).all(axis=-1)
+        lands: NDArray[np.bool_] = np.isfinite(self.simulate(x)).all(axis=-1)
+        return lands
 
     def log_prior(self, x: Array) -> Array:
         """Log-density in (x1, x2, x3), log-mass in x4; see `Problem.log_prior`.

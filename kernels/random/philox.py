@@ -26,7 +26,7 @@ class Purpose(IntEnum):
 
     PRIOR = 0
     POSTERIOR = 1
-    POSTERIOR_IMAGES = 2
+    POSTERIOR_TURNS = 2
     TOLERANCE_ABC = 3
     MCMC = 4
 
