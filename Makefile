@@ -1,0 +1,54 @@
+# Every task is one command; each sets up what it needs, once.
+PYTHON ?= python3
+VENV   ?= .venv
+ARGS   ?=
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
+BUILD  := pyproject.toml constraints.txt CMakeLists.txt $(shell find kernels -name '*.cpp' -o -name '*.hpp' -o -name CMakeLists.txt)
+
+.DEFAULT_GOAL := help
+.PHONY: help bench test test-slow lint format types build clean
+
+help: ## list the tasks
+	@grep -E '^[a-z-]+:.*##' Makefile | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(BUILD) | $(BIN)/python
+	@echo "Installing fastinv into $(VENV) (minutes on a bare machine, once) ..."
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.developing: $(BUILD) | $(BIN)/python
+	@echo "Installing fastinv and its development tools into $(VENV) (minutes on a bare machine, once) ..."
+	@$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+bench: $(VENV)/.installed ## benchmark the models on inverse kinematics (ARGS="--problem all ..." for more)
+	@$(BIN)/fastinv bench --problem kinematics $(ARGS)
+
+test: lint types ## lint, types and tests: what has to pass before a change lands
+	$(BIN)/python -m pytest $(ARGS)
+
+test-slow: $(VENV)/.developing ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow --timeout 3600 $(ARGS)
+
+lint: $(VENV)/.developing ## style, formatting and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --cache-dir .import_linter_cache
+
+types: $(VENV)/.developing ## static types
+	$(BIN)/mypy
+
+format: $(VENV)/.developing ## format the sources
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+build: $(VENV)/.developing ## rebuild the C++ extension now
+	$(PIP) --editable . && touch $(VENV)/.installed $(VENV)/.developing
+
+clean: ## remove environments, builds and caches (runs/ stays)
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find fastinv kernels tests bench -name __pycache__ -prune -exec rm -rf {} +
