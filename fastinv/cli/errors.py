@@ -35,7 +35,7 @@ def checking() -> Iterator[None]:
 
 
 def command(body: Callable[P, int | None]) -> Callable[P, None]:
-    """Turn a function that returns an exit code into a command that never shows a traceback for a user's error."""
+    """A command from a function that returns an exit code: no traceback for what is a user's error."""
 
     @functools.wraps(body)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:

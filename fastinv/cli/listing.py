@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +28,7 @@ def list_names(
     """
     from fastinv.names import UnknownNameError
 
-    tables = {
+    tables: dict[str, Callable[[], list[dict[str, Any]]]] = {
         "problems": _problems,
         "models": _models,
         "presets": _presets,

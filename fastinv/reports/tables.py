@@ -23,14 +23,14 @@ def print_results(results: Sequence[ProblemResult], console: Console) -> None:
     signs = glyphs(console.encoding)
     for result in results:
         console.print()
-        console.print(Text(_title(result, signs), style="bold"))
+        console.print(Text(_title(result, signs), style="bold"), soft_wrap=not console.is_terminal)
         for group in _layout(console.width):
             console.print()
             console.print(Text(group.heading, style="italic"))
             console.print(_table(result, group, signs, console))
         console.print()
         for note in _notes(result, signs):
-            console.print(Text(note))
+            console.print(Text(note), soft_wrap=not console.is_terminal)
 
 
 def _layout(width: int) -> tuple[Group, ...]:
@@ -56,7 +56,7 @@ def _table(result: ProblemResult, group: Group, signs: Glyphs, console: Console)
 
 
 def _build(result: ProblemResult, columns: Sequence[Column], signs: Glyphs) -> Table:
-    table = Table(box=_box(signs), pad_edge=False, padding=(0, 1), header_style="bold", show_edge=False)
+    table = Table(box=_box(signs), pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", show_edge=False)
     for i, column in enumerate(columns):
         table.add_column(column.head, justify="left" if i == 0 else "right", no_wrap=True, vertical="bottom")
     rows = result.rows

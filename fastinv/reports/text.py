@@ -55,6 +55,8 @@ def figure(value: float | None) -> str | None:
     size = abs(value)
     if size == 0.0:
         return "0"
+    if size < 1e-15:
+        return "<1e-15"  # rounding of an exact sampler; more digits would pretend to mean something
     if size < 9.95e-5 or size >= 1e6:
         return f"{value:.1e}"
     if size < 0.995:

@@ -170,10 +170,7 @@ class _Row:
             return False
         self.store.finish(key, result)
         bench.computed += 1
-        headline = {
-            m: float(v[np.isfinite(v)].mean()) for m, v in result.scores.items() if np.isfinite(v).any()
-        }
-        bench.on_event(StageFinished(key, result.seconds, headline))
+        bench.on_event(StageFinished(key, result.seconds, _headline(result)))
         if key.stage == "train":
             self.training.unlink(missing_ok=True)
         return True
@@ -245,6 +242,11 @@ def _checkpoints(store: RunWriter, problem: str, model: str, seed: int) -> tuple
     """Files of a training under way and of the trained weights."""
     stem = f"{problem}-{model}-seed{seed}"
     return store.checkpoints / f"{stem}.training.safetensors", store.checkpoints / f"{stem}.safetensors"
+
+
+def _headline(result: StageResult) -> dict[str, float]:
+    finite = {metric: values[np.isfinite(values)] for metric, values in result.scores.items()}
+    return {metric: float(values.mean()) for metric, values in finite.items() if len(values)}
 
 
 def _one_line(error: BaseException) -> str:

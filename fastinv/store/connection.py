@@ -58,23 +58,29 @@ def connect_for_reading(path: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise StoreError(f"there is no run at {path.parent} (no file {path.name} in it)")
     with translated(path, "read run"):
-        # WAL needs a place for its index. Where the folder is read-only nobody writes, so immutable is right.
-        for options in ("mode=ro", "mode=ro&immutable=1"):
+        # "rw" lets the last one out remove the WAL files; "query_only" keeps the promise to change nothing.
+        # Where the folder is read-only nobody writes, so "immutable" is right there.
+        for options in ("mode=rw", "mode=ro&immutable=1"):
             connection = sqlite3.connect(
                 f"{path.resolve().as_uri()}?{options}", uri=True, timeout=BUSY_TIMEOUT_S
             )
             try:
                 connection.execute("PRAGMA trusted_schema = OFF")
+                connection.execute("PRAGMA query_only = ON")
                 check_version(connection)
                 return connection
             except sqlite3.OperationalError as error:
                 connection.close()
-                if "immutable" in options or "unable to open" not in str(error):
+                if "immutable" in options or not _read_only(error):
                     raise
             except BaseException:
                 connection.close()
                 raise
     raise AssertionError("unreachable")
+
+
+def _read_only(error: sqlite3.OperationalError) -> bool:
+    return any(text in str(error) for text in ("unable to open", "readonly"))
 
 
 def _cause(error: BaseException) -> str:
