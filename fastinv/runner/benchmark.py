@@ -13,13 +13,7 @@ import numpy as np
 
 from fastinv.problems import problem as problem_by_name
 from fastinv.runner import stages
-from fastinv.runner.events import (
-    OnEvent,
-    StageFailed,
-    StageFinished,
-    StageProgress,
-    StageStarted,
-)
+from fastinv.runner.events import Note, OnEvent, StageFailed, StageFinished, StageProgress, StageStarted
 from fastinv.runner.settings import BenchSettings
 from fastinv.runner.truth import Reference
 from fastinv.store import FLOOR, STAGES, RunWriter, StageKey, StageResult, StoreError
@@ -150,6 +144,8 @@ class _Row:
     def carry_out(self, due: list[str]) -> None:
         """Do the due stages; a failure ends the row."""
         work = self._floor_work() if self.name == FLOOR else self._model_work()
+        if self.name != FLOOR and "train" not in due and self._weights_are_lost():
+            due = ["train", *due]
         for stage in due:
             if not self._attempt(StageKey(self.problem.name, self.name, self.seed, stage), work[stage]):
                 return
@@ -179,7 +175,7 @@ class _Row:
         reference, settings = self.reference, self.reference.settings
 
         def train(key: StageKey) -> StageResult:
-            from fastinv.training import save
+            from fastinv.models import save
 
             model = self._new_model()
             self.store.describe_model(self.problem.name, self.name, self.seed, stages.facts(model))
@@ -229,12 +225,21 @@ class _Row:
             device=settings.device,
         )
 
-    def _trained(self) -> PosteriorModel:
-        """The trained model, from its file if another process trained it."""
-        if self._model is None:
-            from fastinv.training import load
+    def _weights_are_lost(self) -> bool:
+        """Try to read the weights that an earlier process trained."""
+        from fastinv.models import load
+        from fastinv.training import CheckpointError
 
-            self._model = load(self.weights).to(self.reference.settings.device)
+        device = self.reference.settings.device
+        try:
+            self._model = load(self.weights, self.problem, model=self.name, device=device)
+        except (FileNotFoundError, CheckpointError) as error:
+            self.bench.on_event(Note(f"{self.problem.name} {self.name}: training again, for {error}"))
+            return True
+        return False
+
+    def _trained(self) -> PosteriorModel:
+        assert self._model is not None, "carry_out trains or loads before any other stage"
         return self._model
 
 

@@ -21,7 +21,7 @@ FloatArray = NDArray[np.float64]
 OnShare = Callable[[str, float], None]
 
 # Pairs of samples that are scored in one call: short enough for a prompt answer to Ctrl-C.
-PAIRS_PER_BLOCK = 50_000_000
+PAIRS_PER_BLOCK = 20_000_000
 
 
 class Reference:
