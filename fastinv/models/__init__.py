@@ -12,27 +12,35 @@ if TYPE_CHECKING:
     from fastinv.models.base import ModelSpec, PosteriorModel
     from fastinv.models.build import BudgetError
     from fastinv.models.family import Dims, Family
+    from fastinv.models.files import CheckpointError
+    from fastinv.models.saving import load, save
 
 __all__ = [
     "BudgetError",
+    "CheckpointError",
     "Dims",
     "Entry",
     "Family",
     "ModelInfo",
     "ModelSpec",
     "PosteriorModel",
+    "load",
     "model",
     "model_info",
     "model_names",
+    "save",
 ]
 
 # These need torch, which `model_names` and `model_info` must not wait for.
 _HOMES = {
     "BudgetError": "fastinv.models.build",
+    "CheckpointError": "fastinv.models.files",
     "Dims": "fastinv.models.family",
     "Family": "fastinv.models.family",
     "ModelSpec": "fastinv.models.base",
     "PosteriorModel": "fastinv.models.base",
+    "load": "fastinv.models.saving",
+    "save": "fastinv.models.saving",
 }
 
 

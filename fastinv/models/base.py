@@ -106,13 +106,16 @@ class PosteriorModel(nn.Module):
         Returns:
             Scalar, averaged over the rows.
         """
-        columns = self.family.loss_noise + int(self.chart.rounded)
-        noise = torch.randn(len(x), columns, generator=generator, dtype=x.dtype).to(x.device)
-        if self.chart.rounded:
-            x = self.chart.dequantise(x, to_uniform(noise[:, -1]))
+        columns = [self.family.loss_noise, self.chart.dims.y, 1]
+        all_noise = torch.randn(len(x), sum(columns), generator=generator, dtype=x.dtype)
+        noise, y_noise, count_noise = torch.split(all_noise.to(x.device), columns, dim=-1)
         y = self.chart.standardise_y(y)
+        if self.settings.y_noise:
+            y = y + self.settings.y_noise * y_noise
+        if self.chart.rounded:
+            x = self.chart.dequantise(x, to_uniform(count_noise[:, 0]))
         coordinates, c = self.chart.split(x)
-        loss = self.family.loss(coordinates, y, c, noise[:, : self.family.loss_noise])
+        loss = self.family.loss(coordinates, y, c, noise)
         if self.head is not None:
             loss = loss - self.head.log_mass(y, x[:, self.chart.count_index]).mean()
         return loss
@@ -139,8 +142,8 @@ class PosteriorModel(nn.Module):
             ValueError: a bad shape, a non-finite observation or n < 1.
         """
         check_count("n", n)
-        is_tensor = isinstance(y_star, Tensor)
-        y = self.problem.check_observations(y_star.detach().cpu().numpy() if is_tensor else y_star)
+        plain = y_star.detach().cpu().numpy() if isinstance(y_star, Tensor) else y_star
+        y = self.problem.check_observations(plain)
         y_device = torch.as_tensor(y, dtype=torch.float32, device=self.device)
         samples = torch.empty(len(y), n, self.problem.dim_x, device=self.device)
         group = max(1, CHUNK.get(self.device.type, CHUNK["cpu"]) // n)
@@ -148,7 +151,7 @@ class PosteriorModel(nn.Module):
             stop = min(start + group, len(y))
             noise = torch.stack([self._noise(seed, i, n) for i in range(start, stop)]).to(self.device)
             samples[start:stop] = self._draw(y_device[start:stop], noise)
-        return samples if is_tensor else samples.cpu().numpy()
+        return samples if isinstance(y_star, Tensor) else samples.cpu().numpy()
 
     def _noise(self, seed: int, observation: int, n: int) -> Tensor:
         """Standard normals for one observation, shape (n, draw_noise + 1); the last column is the count's."""

@@ -35,12 +35,13 @@ def statistics(problem: Problem) -> Statistics:
     """
     x = problem.sample_prior(STATISTICS_DRAWS, seed=STATISTICS_SEED)
     y = problem.simulate(x)
-    lowest, frequencies = 0, np.ones(1)
+    lowest, frequencies = 0, np.ones(1, dtype=np.float64)
     if problem.count_index is not None:
         count = x[:, problem.count_index].astype(np.int64)
         margin = int(np.ceil((count.max() - count.min() + 1) / 4))
         lowest = max(0, int(count.min()) - margin)
-        frequencies = np.bincount(count - lowest, minlength=int(count.max()) + margin + 1 - lowest) + 0.5
+        classes = int(count.max()) + margin + 1 - lowest
+        frequencies = np.asarray(np.bincount(count - lowest, minlength=classes) + 0.5, dtype=np.float64)
     return Statistics(
         np.stack([x.mean(0), x.std(0)]),
         np.stack([y.mean(0), y.std(0)]),
@@ -97,7 +98,8 @@ class Chart(nn.Module):
     def condition(self, count: Tensor) -> Tensor:
         """Counts, shape (N,), as the condition (N, 1) that `split` makes of them."""
         mean, std = self.x_moments[:, self.count_index]
-        return ((count - mean) / std)[:, None]
+        standardised: Tensor = (count - mean) / std
+        return standardised[:, None]
 
     def join(self, x: Tensor, c: Tensor) -> Tensor:
         """The inverse of `split`; rounds where the treatment says so."""
@@ -110,4 +112,6 @@ class Chart(nn.Module):
 
     def log_volume(self) -> Tensor:
         """log|det| of the change from physical to standardised coordinates."""
-        return -self.x_moments[1].index_select(0, self.columns).log().sum()
+        std = self.x_moments[1].index_select(0, self.columns)
+        volume: Tensor = std.log().sum()
+        return volume.neg()

@@ -30,7 +30,8 @@ class CINN(Family):
 
     def log_prob(self, x: Tensor, y: Tensor, c: Tensor) -> Tensor:
         z, log_det = self.flow(x, joined(y, c))
-        return standard_normal_log_density(z) + log_det
+        log_prob: Tensor = standard_normal_log_density(z) + log_det
+        return log_prob
 
     def loss(self, x: Tensor, y: Tensor, c: Tensor, noise: Tensor) -> Tensor:
         return -self.log_prob(x, y, c).mean()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from fastinv.models.layers.mixture import choose_component
-from fastinv.models.layers.mlp import mlp
+from fastinv.models.layers.mlp import mlp, output_bias
 from fastinv.names import UnknownNameError
 
 Counts = Literal["factorised", "rounded", "continuous"]
@@ -60,7 +60,7 @@ class CountHead(nn.Module):
         self.lowest, self.classes = lowest, len(frequencies)
         self.net = mlp(dim_y, [width, width], self.classes, activation="silu", zero_last=True)
         with torch.no_grad():
-            self.net[-1].bias.copy_(frequencies.log())
+            output_bias(self.net).copy_(frequencies.log())
 
     def log_mass(self, y: Tensor, count: Tensor) -> Tensor:
         """log p(count | y) per row; counts outside the classes are taken as the nearest one."""

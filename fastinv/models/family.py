@@ -78,4 +78,5 @@ def standard_normal_log_density(z: Tensor) -> Tensor:
 def to_uniform(normal: Tensor) -> Tensor:
     """Turn standard normals into uniforms inside (0, 1)."""
     eps = torch.finfo(normal.dtype).eps
-    return torch.special.ndtr(normal).clamp(eps, 1.0 - eps)
+    uniform: Tensor = torch.special.ndtr(normal)
+    return uniform.clamp(eps, 1.0 - eps)

@@ -14,7 +14,7 @@ from fastinv.models.layers.mixture import (
     mixture_sample,
     outputs_per_component,
 )
-from fastinv.models.layers.mlp import hidden_widths, joined, mlp
+from fastinv.models.layers.mlp import hidden_widths, joined, mlp, output_bias
 from fastinv.models.settings import MdnSettings
 
 
@@ -36,7 +36,7 @@ class MDN(Family):
         )
         # Start the components apart: where they coincide they also share their gradients.
         with torch.no_grad():
-            bias = self.net[-1].bias.view(settings.components, -1)
+            bias = output_bias(self.net).view(settings.components, -1)
             bias[:, 1 : 1 + dims.x] = torch.randn(settings.components, dims.x)
 
     def mixture(self, y: Tensor, c: Tensor) -> Mixture:

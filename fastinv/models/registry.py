@@ -64,12 +64,17 @@ BUILT_IN: dict[str, Entry] = dict(
 )
 
 
-def _entry(name: str) -> Entry:
+def entry(name: str) -> Entry:
+    """What the registry has under `name`.
+
+    Raises:
+        UnknownNameError: no such model.
+    """
     if name in BUILT_IN:
         return BUILT_IN[name]
     for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
-        entry: Entry = point.load()
-        return entry
+        plugin: Entry = point.load()
+        return plugin
     raise UnknownNameError("model", name, model_names())
 
 
@@ -85,8 +90,8 @@ def model_names(group: Group = "all") -> tuple[str, ...]:
     if group not in get_args(Group):
         raise UnknownNameError("group of models", group, get_args(Group))
     plugins = sorted({point.name for point in entry_points(group=ENTRY_POINT_GROUP)} - BUILT_IN.keys())
-    paper = [name for name, entry in BUILT_IN.items() if not entry.info.addition]
-    additions = [name for name, entry in BUILT_IN.items() if entry.info.addition]
+    paper = [name for name, known in BUILT_IN.items() if not known.info.addition]
+    additions = [name for name, known in BUILT_IN.items() if known.info.addition]
     return tuple(
         {"all": paper + additions + plugins, "paper": paper, "additions": additions + plugins}[group]
     )
@@ -102,7 +107,7 @@ def model_info(name: str) -> ModelInfo:
         >>> model_info("cinn").equations
         '5'
     """
-    return _entry(name).info
+    return entry(name).info
 
 
 def model(
@@ -137,12 +142,12 @@ def model(
     """
     from fastinv.models.build import build
 
-    entry = _entry(name)
+    found = entry(name)
     sizes = preset if isinstance(preset, Preset) else preset_by_name(preset)
     return build(
-        entry.info,
-        entry.load(),
-        entry.settings,
+        found.info,
+        found.load(),
+        found.settings,
         problem,
         sizes,
         counts=counts,

@@ -26,6 +26,8 @@ class Settings:
         ema: decay of the moving average of the weights that the trained model ends with, 0 for none.
         layers: hidden layers of every network.
         activation: relu, silu, gelu, tanh or elu.
+        y_noise: standard deviation of the noise that is added to y in training, in units of y's own. The
+            posterior of a noise-free problem is infinitely thin; with a little noise its density is bounded.
     """
 
     lr: float = 2e-3
@@ -36,6 +38,7 @@ class Settings:
     ema: float = 0.995
     layers: int = 2
     activation: str = "silu"
+    y_noise: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from fastinv.presets import Preset
 from fastinv.problems import Problem
 
-VALIDATION_PAIRS = 4096
+VALIDATION_PAIRS = 2048
 # Distinct from the published observations' seed; validation pairs come from the seed after it.
 DATA_SEED = 100
 
@@ -38,8 +38,8 @@ class TrainingSet:
 
     def to(self, device: torch.device) -> TrainingSet:
         """The same on another device, so that batches need no transfer."""
-        tensors = (t.to(device) for t in (self.x, self.y, self.x_validation, self.y_validation))
-        return TrainingSet(*tensors, self.checksum)
+        x, y = self.x.to(device), self.y.to(device)
+        return TrainingSet(x, y, self.x_validation.to(device), self.y_validation.to(device), self.checksum)
 
 
 def training_set(problem: Problem, pairs: int) -> TrainingSet:
@@ -71,7 +71,8 @@ def _cached(problem: Problem, pairs: int) -> TrainingSet:
         for array in (x.astype(np.float32), y.astype(np.float32)):
             digest.update(array.tobytes())
             tensors.append(torch.from_numpy(array))
-    return TrainingSet(*tensors, digest.hexdigest())
+    x_train, y_train, x_held_out, y_held_out = tensors
+    return TrainingSet(x_train, y_train, x_held_out, y_held_out, digest.hexdigest())
 
 
 class BatchOrder:

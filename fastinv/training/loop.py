@@ -26,7 +26,7 @@ from fastinv.training.progress import (
 )
 
 CURVE_POINTS = 200
-VALIDATIONS = 20
+VALIDATIONS = 10
 
 
 def fit(
@@ -51,7 +51,7 @@ def fit(
         seed: of the order of batches and of the loss's random numbers.
         on_progress: called a few times a second at most.
         checkpoint: a .safetensors file; if it exists, training goes on from it.
-        checkpoint_every: batches between checkpoints; about twenty in all if None.
+        checkpoint_every: batches between checkpoints; about ten in all if None.
 
     Raises:
         ValueError: the model belongs to another problem, or the training data are not finite.
@@ -102,7 +102,7 @@ class Trainer:
     ) -> None:
         self.model, self.data, self.preset, self.seed = model, data, preset, seed
         self.settings: Settings = model.settings
-        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.parameters: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
         self.averaged = [p.detach().clone() for p in self.parameters]
         self.optimiser = torch.optim.AdamW(
             self.parameters,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +31,7 @@ class AffineCoupling(nn.Module):
 
     def __init__(self, dim: int, dim_c: int, widths: Sequence[int], clamp: float, activation: str) -> None:
         super().__init__()
-        self.split = (dim // 2, dim - dim // 2)
+        self.split = [dim // 2, dim - dim // 2]
         self.clamp = clamp
         a, b = self.split
         self.net_a = mlp(b + dim_c, widths, 2 * a, activation=activation, zero_last=True)
@@ -42,7 +43,7 @@ class AffineCoupling(nn.Module):
 
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """x (N, dim), c (N, dim_c) -> the transformed x and log|det J| per row."""
-        a, b = x.split(self.split, dim=-1)
+        a, b = torch.split(x, self.split, dim=-1)
         scale_a, shift_a = self._scale_shift(self.net_a, b, c)
         a = a * scale_a.exp() + shift_a
         scale_b, shift_b = self._scale_shift(self.net_b, a, c)
@@ -51,12 +52,28 @@ class AffineCoupling(nn.Module):
 
     def inverse(self, x: Tensor, c: Tensor) -> Tensor:
         """The exact inverse of `forward`'s first result."""
-        a, b = x.split(self.split, dim=-1)
+        a, b = torch.split(x, self.split, dim=-1)
         scale_b, shift_b = self._scale_shift(self.net_b, a, c)
         b = (b - shift_b) * (-scale_b).exp()
         scale_a, shift_a = self._scale_shift(self.net_a, b, c)
         a = (a - shift_a) * (-scale_a).exp()
         return torch.cat((a, b), dim=-1)
+
+
+class MixedCoupling(nn.Module):
+    """An orthogonal map and the coupling block after it."""
+
+    def __init__(self, mixing: Orthogonal, coupling: AffineCoupling) -> None:
+        super().__init__()
+        self.mixing, self.coupling = mixing, coupling
+
+    def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        image, log_det = self.coupling(self.mixing(x), c)
+        return image, log_det
+
+    def inverse(self, x: Tensor, c: Tensor) -> Tensor:
+        """The exact inverse of `forward`'s first result."""
+        return self.mixing.inverse(self.coupling.inverse(x, c))
 
 
 class CouplingFlow(nn.Module):
@@ -88,20 +105,23 @@ class CouplingFlow(nn.Module):
         super().__init__()
         widths = hidden_widths(width, layers)
         self.blocks = nn.ModuleList(
-            AffineCoupling(dim, dim_c, widths, clamp, activation) for _ in range(blocks)
+            MixedCoupling(
+                Orthogonal(dim, learned=learned_mixing),
+                AffineCoupling(dim, dim_c, widths, clamp, activation),
+            )
+            for _ in range(blocks)
         )
-        self.mixings = nn.ModuleList(Orthogonal(dim, learned=learned_mixing) for _ in range(blocks))
 
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """x (N, dim), c (N, dim_c) -> image of x and log|det J| per row."""
         log_det = x.new_zeros(x.shape[0])
-        for mixing, block in zip(self.mixings, self.blocks, strict=True):
-            x, term = block(mixing(x), c)
+        for block in self.blocks:
+            x, term = block(x, c)
             log_det = log_det + term
         return x, log_det
 
     def inverse(self, z: Tensor, c: Tensor) -> Tensor:
         """The exact inverse of the map."""
-        for mixing, block in zip(reversed(self.mixings), reversed(self.blocks), strict=True):
-            z = mixing.inverse(block.inverse(z, c))
+        for block in reversed(self.blocks):
+            z = cast(MixedCoupling, block).inverse(z, c)
         return z

@@ -43,12 +43,12 @@ def mixture_from_outputs(outputs: Tensor, components: int, dim: int, clamp: floa
         dim: D.
         clamp: bound of the log-diagonal; a noise-free problem would let it grow for ever.
     """
-    rows = outputs.unflatten(-1, (components, outputs_per_component(dim)))
-    weight, means, diagonal, below = rows.split((1, dim, dim, dim * (dim - 1) // 2), dim=-1)
+    rows = outputs.view(-1, components, outputs_per_component(dim))
+    weight, means, diagonal, below = torch.split(rows, [1, dim, dim, dim * (dim - 1) // 2], dim=-1)
     diagonal = soft_clamp(diagonal, clamp)
     # Off-diagonal entries in units of their row's diagonal, so that sharp components stay well shaped.
     scale = torch.cat(
-        [diagonal[..., i : i + 1].exp().expand(*diagonal.shape[:-1], i) for i in range(1, dim)], dim=-1
+        [diagonal[..., i : i + 1].exp().expand(*diagonal.shape[:-1], i) for i in range(dim)], dim=-1
     )
     return Mixture(torch.log_softmax(weight.squeeze(-1), dim=-1), means, diagonal, below * scale)
 

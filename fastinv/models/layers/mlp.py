@@ -53,6 +53,13 @@ def mlp(
     return nn.Sequential(*layers, last)
 
 
+def output_bias(net: nn.Sequential) -> Tensor:
+    """The bias of a network's last layer."""
+    last = net[-1]
+    assert isinstance(last, nn.Linear)
+    return last.bias
+
+
 def joined(*parts: Tensor) -> Tensor:
     """Concatenate along the last axis, leaving out empty parts."""
     filled = [p for p in parts if p.shape[-1]]

@@ -34,7 +34,8 @@ class Orthogonal(nn.Module):
         rows, columns = torch.triu_indices(self.dim, self.dim, 1, device=self.skew.device)
         upper = torch.zeros_like(eye).index_put((rows, columns), self.skew)
         skew = upper - upper.T
-        return self.start @ torch.linalg.solve(eye - skew, eye + skew)
+        rotation: Tensor = torch.linalg.solve(eye - skew, eye + skew)
+        return self.start.matmul(rotation)
 
     def forward(self, x: Tensor) -> Tensor:
         return x @ self.matrix().T
@@ -50,4 +51,5 @@ def random_orthogonal(dim: int) -> Tensor:
     if gaussian.is_meta:
         return gaussian
     q, r = torch.linalg.qr(gaussian.double())
-    return (q * r.diagonal().sign()).to(gaussian.dtype)
+    signed: Tensor = q * r.diagonal().sign()
+    return signed.to(gaussian.dtype)
