@@ -13,7 +13,7 @@ from fastinv.kernels.mmd.kernel_functions import KernelSpec
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]
 
-CPU_BACKENDS = ("numba", "reference")
+CPU_BACKENDS = ("native", "numba", "reference")
 _MODULES = {"native": "native_cpu", "numba": "numba_cpu", "reference": "reference"}
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastinv.kernels.mmd.kernel_functions import KernelSpec
 from fastinv.kernels.mmd.numba_math import exp2, log2
-from fastinv.kernels.mmd.pack import packed_pair
+from fastinv.kernels.mmd.pack import packed_pair, spread_limit
 from fastinv.kernels.mmd.plan import Plan, plan
 
 Array = NDArray[Any]
@@ -175,7 +175,7 @@ def _gradients(a, b, gaussian, heads, tails, scale, factor, gradient):  # type: 
 
 def means(x: Array, y: Array, spec: KernelSpec, scale: Float64, parts: tuple[bool, bool, bool]) -> Float64:
     """Mean kernel values; see `reference.means`."""
-    a, b = packed_pair(x, y)
+    a, b = packed_pair(x, y, spread_limit(spec, scale, x))
     result = np.zeros((len(scale), 3))
     for part, (p, q, same) in enumerate(((a, a, True), (b, b, True), (a, b, False))):
         n, m = p.shape[2], q.shape[2]
@@ -194,7 +194,7 @@ def means_and_gradients(
     needs: tuple[bool, bool],
 ) -> tuple[Float64, Array, Array]:
     """Mean kernel values and gradients of their weighted sum; see `reference.means_and_gradients`."""
-    a, b = packed_pair(x, y)
+    a, b = packed_pair(x, y, spread_limit(spec, scale, x))
     kernel = _kernel(plan(spec))
     parts = tuple(weight != 0.0 and not need for weight, need in zip(weights, (*needs, True), strict=True))
     result = means(x, y, spec, scale, (parts[0], parts[1], not any(needs)))

@@ -1,0 +1,67 @@
+// What the driver, compiled once, hands to the pair loops, compiled per instruction set. No standard library here.
+#pragma once
+
+#include <cstddef>
+
+namespace fastinv {
+namespace mmd {
+
+// Rows that the pair loops take at a time; packed rows are padded to a multiple of kPad.
+constexpr int kRowBlock = 4;
+constexpr int kPad = 16;
+
+// Largest number of rows of a plan (plan.py); kernels with more terms are refused in Python.
+constexpr int kMaxHeads = 32;
+constexpr int kMaxTails = 32;
+constexpr int kMaxPower = 8;
+
+// A kernel as plan.py describes it, at the scale of one problem: rates apply to squared distances as they are.
+template <class T>
+struct Kernel {
+  bool gaussian;
+  int heads, tails;
+  T rate[kMaxHeads];                   // positive where a step starts a new exponential, and for every imq group
+  T cap[kMaxHeads];                    // squared distances are clipped here: beyond, the term is 0 in T or overflows
+  int count[kMaxHeads];                // gaussian: squarings; imq: number of general terms
+  T weight[kMaxHeads];                 // gaussian
+  T growth[kMaxHeads];                 // gaussian: rate of the squared exponential, for slopes
+  T coefficient[kMaxHeads][kMaxPower + 1];  // imq: of u^(-k/2) at index k; index 0 is 0
+  int degree[kMaxHeads];               // imq: highest k with a coefficient
+  T tail_weight[kMaxTails], tail_power[kMaxTails];
+};
+
+// One sample, packed: coordinate k of row i at data[k * stride + i], rows padded with zeros, aligned to 64 bytes.
+template <class T>
+struct Packed {
+  const T* data;
+  std::ptrdiff_t stride;
+  int rows;
+};
+
+// A share of the pairs of a and b: the row blocks first, first + step, ... of a against all rows of b, or against
+// the rows that come later in the order if a and b are the same sample.
+template <class T>
+struct Share {
+  Packed<T> a, b;
+  bool same;
+  int dimensions;
+  int first, step;
+  // Gradients, laid out as the packed samples, or null: factor * slope(d^2) * (a_i - b_j) is added to row i of
+  // pull_a and taken from row j of pull_b. pull_b may be null on its own.
+  T* pull_a;
+  T* pull_b;
+  T factor;
+  T* scratch;  // kRowBlock * dimensions vectors of 64 bytes, for gradients
+};
+
+// Sum of the kernel over a share; slope is -dk/d(d^2), divided by ln 2 for Gaussians.
+using SumFloat = double (*)(const Share<float>&, const Kernel<float>&);
+using SumDouble = double (*)(const Share<double>&, const Kernel<double>&);
+
+struct PairLoops {
+  SumFloat sum_float;
+  SumDouble sum_double;
+};
+
+}  // namespace mmd
+}  // namespace fastinv
