@@ -1,0 +1,28 @@
+// Samples of many observations on all threads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "rejection/native/entry_points.hpp"
+
+namespace fastinv {
+
+// What the driver needs to know of a problem. first_level: most cells of an observation's first level.
+struct Sampler {
+  Problem problem;
+  BuildEnvelope build;
+  DrawSamples draw;
+  std::size_t dim_y, first_level;
+};
+
+Sampler kinematics_sampler(const double* parameters);
+
+// log_count_prior must hold first_level values: counts 0, 1, ...
+Sampler ballistics_sampler(const double* parameters, const double* log_count_prior, std::size_t first_level);
+
+// y (batch, dim_y), x (batch, n, 4), attempts (batch, n), all C-contiguous; observation i has the stream first + i.
+void sample(const Sampler& sampler, const double* y, std::size_t batch, std::size_t n, std::uint32_t first,
+            std::uint32_t key0, std::uint32_t key1, double* x, std::int64_t* attempts);
+
+}  // namespace fastinv
