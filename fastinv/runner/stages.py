@@ -157,10 +157,10 @@ def facts(model: PosteriorModel) -> ModelFacts:
 
 
 def _checked(samples: FloatArray, block: slice) -> FloatArray:
-    bad: NDArray[np.bool_] = ~np.isfinite(samples).all(axis=-1)
-    if bad.any():
-        first = block.start + int(bad.any(axis=1).argmax())
+    rows, _ = np.nonzero(~np.isfinite(samples).all(axis=-1))
+    if len(rows):
         raise SamplesNotFiniteError(
-            f"{int(bad.sum())} of {bad.size} samples are NaN or infinite, the first for observation {first}"
+            f"{len(rows)} of {samples.shape[0] * samples.shape[1]} samples are NaN or infinite, "
+            f"the first for observation {block.start + int(rows[0])}"
         )
     return samples

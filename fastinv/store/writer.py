@@ -174,6 +174,8 @@ class RunWriter:
         self._closed = True
         try:
             with translated(self.path, "close run"):
+                # Nobody works on a stage once we are gone; a killed process leaves this to the next one.
+                self._connection.execute("DELETE FROM stage WHERE status = 'running'")
                 if outcome is not None:
                     self._connection.execute(
                         "UPDATE session SET ended = ?, outcome = ? WHERE id = ?",

@@ -1,0 +1,65 @@
+"""The command line in this process and in processes of its own, with a preset of a second or two."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from fastinv.presets import PRESETS, Preset
+
+TINY = Preset("tiny", 5000, 2000, 100, 1, 8, 50)
+
+# Processes of their own know the preset through this.
+MAIN = f"""
+from fastinv.presets import PRESETS, Preset
+PRESETS["tiny"] = {TINY!r}
+PRESETS["long"] = Preset("long", 5000, 2000, 100, 500, 8, 50)
+from fastinv.cli import main
+main()
+"""
+
+
+@pytest.fixture(autouse=True)
+def _tiny(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    monkeypatch.setitem(PRESETS, "tiny", TINY)
+    monkeypatch.setenv("FASTINV_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.chdir(tmp_path)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start `fastinv ARGUMENTS` in a process of its own, in the test's folder."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def run(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", MAIN, *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        return process
+
+    yield run
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()

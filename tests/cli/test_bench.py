@@ -1,0 +1,261 @@
+"""`fastinv bench` from the outside: exit codes, streams, exports, signals."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+import fastinv.runner.stages as stages
+from fastinv.cli.app import app
+from fastinv.store import RunReader
+
+BENCH = ("bench", "--preset", "tiny", "--device", "cpu")
+
+
+def cli(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--problem", "kinematic"), "unknown problem 'kinematic'; did you mean 'kinematics'?"),
+        (("--model", "cin"), "did you mean 'cinn'"),
+        (("--preset", "smok"), "did you mean 'smoke'"),
+        (("--counts", "rounde"), "did you mean 'rounded'"),
+        (("--kernel", "papr"), "did you mean 'paper'"),
+        (("--device", "cud"), "did you mean 'cuda'"),
+        (("--seed", "-1"), "seed must be between 0"),
+        (("--seeds", "1,x"), "--seeds must be whole numbers"),
+        (("--seeds", "1", "--seed", "1"), "--seeds goes neither with"),
+        (("--repeats", "0"), "--repeats must be between 1"),
+        (("--samples", "1"), "samples must be at least 2"),
+        (("--samples", "999999999999"), "GiB of memory"),
+        (("--observations", "0"), "observations must be at least 1"),
+        (("--export", "table.txt"), "accepted extensions are .json, .csv, .md"),
+        (("--export", "nowhere/table.md"), "there is no folder 'nowhere'"),
+        (("--run", "../escape"), "--run must be a plain folder name"),
+        (("--redo", "mdn", "--model", "cinn"), "--redo mdn: it is not among the models"),
+    ],
+)
+def test_wrong_usage_is_answered_before_any_work(arguments: tuple[str, ...], message: str) -> None:
+    result = cli("bench", *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+    assert not Path("runs").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_an_export_without_permission_is_answered_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o500)
+    assert cli("bench", "--export", "closed/x.json").exit_code == 2
+
+
+MODEL_KEYS = {
+    "name", "status", "error", "parameters", "latent_dim", "err_post", "err_post_4000", "err_resim",
+    "inference_ms", "training_s",
+}  # fmt: skip
+RESULT_KEYS = {
+    "problem", "preset", "seed", "counts", "kernel", "observations", "samples", "protocol", "floor", "models",
+    "provenance",
+}  # fmt: skip
+
+
+def test_table_and_exports(tmp_path: Path) -> None:
+    arguments = (*BENCH, "--model", "mdn", "--model", "inn", "--export", "r.json", "--export", "r.csv")
+    first = cli(*arguments, "--export", "r.md")
+    assert first.exit_code == 0, first.output
+    assert "kinematics mdn: training" in first.stderr
+    table = first.stdout
+    assert "\x1b" not in table
+    assert max(map(len, table.splitlines())) <= 110
+    assert [line.split()[0] for line in table.splitlines() if re.match("(floor|inn|mdn) ", line)] == [
+        "floor", "inn", "mdn",
+    ] * 3  # fmt: skip
+
+    result = json.loads(Path("r.json").read_text())
+    assert set(result) == RESULT_KEYS
+    assert (result["problem"], result["seed"], result["observations"], result["samples"]) == (
+        "kinematics",
+        0,
+        8,
+        50,
+    )
+    assert set(result["floor"]) == {"err_post", "err_post_4000"}
+    assert set(result["floor"]["err_post"]) == {"mean", "median"}
+    inn, mdn = result["models"]
+    assert set(inn) == MODEL_KEYS
+    assert set(mdn["err_post"]) == {"mean", "median", "ci95", "unbiased_mean"}
+    assert set(mdn["err_resim"]) == set(mdn["err_post_4000"]) == {"mean", "median", "ci95"}
+    assert mdn["err_post"]["ci95"][0] < mdn["err_post"]["mean"] < mdn["err_post"]["ci95"][1]
+    assert (inn["latent_dim"], mdn["latent_dim"]) == (2, None)
+
+    rows = list(csv.DictReader(io.StringIO(Path("r.csv").read_text())))
+    assert [row["model"] for row in rows] == ["floor", "inn", "mdn"]
+    assert float(rows[2]["err_post_mean"]) == mdn["err_post"]["mean"]
+    assert (rows[1]["paper_err_post"], rows[2]["paper_err_post"]) == ("0.025", "")
+    assert Path("r.md").read_text().count("| floor |") == 3
+
+    # The same command shows the finished run again, and computes nothing.
+    again = cli(*arguments)
+    assert again.exit_code == 0
+    assert again.stdout == table
+    assert "training" not in again.stderr
+
+
+def test_json_on_stdout_leaves_the_table_to_stderr() -> None:
+    result = cli(*BENCH, "--model", "mdn", "--problem", "all", "--export", "-")
+    assert result.exit_code == 0, result.output
+    both = json.loads(result.stdout)
+    assert [r["problem"] for r in both] == ["kinematics", "ballistics"]
+    assert "floor" in result.stderr
+
+
+def test_a_failed_model_is_a_row_and_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = stages.train
+
+    def train(model: Any, *rest: Any) -> Any:
+        if model.info.name == "inn":
+            raise RuntimeError("loss is NaN")
+        return original(model, *rest)
+
+    monkeypatch.setattr(stages, "train", train)
+    result = cli(*BENCH, "--model", "mdn", "--model", "inn", "--export", "r.json")
+    assert result.exit_code == 1
+    assert "inn failed: RuntimeError: loss is NaN (details: logs/" in result.stdout
+    statuses = {m["name"]: m["status"] for m in json.loads(Path("r.json").read_text())["models"]}
+    assert statuses == {"inn": "failed", "mdn": "ok"}
+
+
+def test_seeds_are_pooled_and_marked() -> None:
+    result = cli(*BENCH, "--model", "mdn", "--repeats", "2", "--seed", "3", "--export", "-")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["seed"] == [3, 4]
+    assert "Intervals cover 2 training seeds" in result.stderr
+
+
+def test_a_named_run_refuses_other_settings() -> None:
+    assert cli(*BENCH, "--model", "mdn", "--run", "mine").exit_code == 0
+    other = cli(*BENCH, "--model", "mdn", "--run", "mine", "--kernel", "hint")
+    assert other.exit_code == 2
+    assert "kernel: paper there, hint here" in other.stderr
+    fresh = cli(*BENCH, "--model", "mdn", "--run", "mine", "--kernel", "hint", "--fresh")
+    assert fresh.exit_code == 0
+
+
+def test_streams_without_unicode(start: Any) -> None:
+    cli(*BENCH, "--model", "mdn")
+    process = start(*BENCH, "--model", "mdn", PYTHONIOENCODING="ascii")
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert "floor" in out
+    assert out.isascii()
+    assert "?" not in out
+
+
+def wait_for(condition: Any, process: subprocess.Popen[str], seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.02)
+
+
+def running_stage(name: str = "r") -> tuple[str, str] | None:
+    try:
+        with sqlite3.connect(f"file:runs/{name}/run.sqlite3?mode=ro", uri=True) as raw:
+            row = raw.execute("SELECT model, stage FROM stage WHERE status = 'running'").fetchone()
+        raw.close()
+    except sqlite3.Error:
+        return None
+    return row if row is None else (row[0], row[1])
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_saves_and_shows_what_is_finished(start: Any, number: int, code: int) -> None:
+    process = start(
+        "bench", "--preset", "long", "--device", "cpu", "--model", "inn", "--run", "r", "--export", "r.json"
+    )
+    wait_for(lambda: running_stage() == ("inn", "train"), process)
+    stopped = time.monotonic()
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    # Generous, for a busy machine; alone it takes a fraction of a second.
+    assert time.monotonic() - stopped < 15.0
+    assert process.returncode == code
+    assert "the same command goes on from here" in err
+    assert "Traceback" not in err
+    assert "inn is not finished" in out
+    (model,) = json.loads(Path("r.json").read_text())["models"]
+    assert model["status"] == "skipped"
+    with RunReader(Path("runs/r")) as run:
+        assert {s.status for s in run.stages().values()} == {"done"}
+
+
+def test_the_second_process_is_told_who_holds_the_run(start: Any) -> None:
+    process = start("bench", "--preset", "long", "--device", "cpu", "--model", "inn", "--run", "r")
+    wait_for(lambda: running_stage() is not None, process)
+    second = start("bench", "--preset", "long", "--device", "cpu", "--model", "inn", "--run", "r")
+    _, err = second.communicate(timeout=60)
+    assert second.returncode == 1
+    assert f"run 'r' is held by process {process.pid}" in err
+
+
+def figures(path: str) -> Any:
+    """The part of an export that does not depend on the clock."""
+    result = json.loads(Path(path).read_text())
+    del result["provenance"]
+    for model in result["models"]:
+        del model["training_s"], model["inference_ms"]
+    return result
+
+
+def kill_and_resume(start: Any, kills: int, seed: int) -> None:
+    """Kill a run at random moments of its life, resume it each time, and let it end in the same numbers."""
+    arguments = (*BENCH, "--model", "inn", "--model", "mdn")
+    assert cli(*arguments, "--run", "whole", "--export", "whole.json").exit_code == 0
+    moments = np.random.default_rng(seed)
+    done: set[Any] = set()
+    for _ in range(kills):
+        process = start(*arguments, "--run", "r", "--export", "r.json")
+        wait_for(lambda: running_stage() is not None or process.poll() is not None, process)  # noqa: B023
+        time.sleep(moments.uniform(0.0, 1.0))
+        process.kill()
+        process.communicate()
+        with sqlite3.connect("runs/r/run.sqlite3") as raw:
+            committed = set(raw.execute("SELECT model, stage, ended FROM stage WHERE status = 'done'"))
+        raw.close()
+        assert done <= committed, "something that had been committed is gone"
+        done = committed
+    process = start(*arguments, "--run", "r", "--export", "r.json")
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert figures("r.json") == figures("whole.json")
+    assert not list(Path("runs/r/checkpoints").glob("*.training*"))
+    assert Path("runs/r/lock").read_text() == ""
+
+
+def test_killed_at_random_moments_it_ends_with_the_same_numbers(start: Any) -> None:
+    kill_and_resume(start, kills=3, seed=0)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_killed_at_many_moments_it_ends_with_the_same_numbers(start: Any, seed: int) -> None:
+    kill_and_resume(start, kills=10, seed=seed)
