@@ -1,7 +1,9 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 
+#include <algorithm>
 #include <cmath>
+#include <initializer_list>
 #include <vector>
 
 #include "rejection/native/driver.hpp"
@@ -30,26 +32,68 @@ void run(const fastinv::Sampler& sampler, const Observations& y, std::uint32_t f
   fastinv::sample(sampler, y.data(), y.shape(0), x.shape(1), first, key0, key1, x.data(), attempts.data());
 }
 
-void sample_kinematics(Observations y, Parameters parameters, std::uint32_t first, std::uint32_t key0,
-                       std::uint32_t key1, Points x, Attempts attempts) {
+fastinv::Sampler arm_sampler(const Parameters& parameters) {
   check(parameters.shape(0) == 7, "parameters must be three lengths and four sigmas");
-  run(fastinv::kinematics_sampler(parameters.data()), y, first, key0, key1, x, attempts);
+  return fastinv::kinematics_sampler(parameters.data());
 }
 
-// The Poisson prior by its recurrence: std::lgamma is not safe in threads.
-std::vector<double> log_count_prior(double rate, std::size_t size) {
+// The prior of the counts that these observations need, by the recurrence of a Poisson distribution: std::lgamma is
+// not safe in threads.
+std::vector<double> log_count_prior(const Observations& y, const Parameters& parameters) {
+  check(parameters.shape(0) == 9, "parameters must be the nine fields of Throw");
+  double farthest = 0.0;
+  for (std::size_t i = 0; i < y.size(); ++i) farthest = std::max(farthest, std::abs(y.data()[i]));
+  const double rate = parameters.data()[8];
   std::vector<double> table{-rate};
-  for (std::size_t k = 1; k < size; ++k) table.push_back(table.back() + std::log(rate / static_cast<double>(k)));
+  for (std::size_t k = 1; k < fastinv::count_cells(farthest); ++k)
+    table.push_back(table.back() + std::log(rate / static_cast<double>(k)));
   return table;
+}
+
+void sample_kinematics(Observations y, Parameters parameters, std::uint32_t first, std::uint32_t key0,
+                       std::uint32_t key1, Points x, Attempts attempts) {
+  run(arm_sampler(parameters), y, first, key0, key1, x, attempts);
 }
 
 void sample_ballistics(Observations y, Parameters parameters, std::uint32_t first, std::uint32_t key0,
                        std::uint32_t key1, Points x, Attempts attempts) {
-  check(parameters.shape(0) == 9, "parameters must be the nine fields of Throw");
-  double farthest = 0.0;
-  for (std::size_t i = 0; i < y.size(); ++i) farthest = std::max(farthest, std::abs(y.data()[i]));
-  const std::vector<double> table = log_count_prior(parameters.data()[8], fastinv::count_cells(farthest));
-  run(fastinv::ballistics_sampler(parameters.data(), table.data(), table.size()), y, first, key0, key1, x, attempts);
+  const std::vector<double> prior = log_count_prior(y, parameters);
+  run(fastinv::ballistics_sampler(parameters.data(), prior.data(), prior.size()), y, first, key0, key1, x, attempts);
+}
+
+template <class T>
+nb::ndarray<nb::numpy, T> to_numpy(const std::vector<T>& values, std::initializer_list<std::size_t> shape) {
+  auto* copy = new std::vector<T>(values);
+  nb::capsule owner(copy, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
+  return nb::ndarray<nb::numpy, T>(copy->data(), shape, owner);
+}
+
+// (cells (k, 5): origin and width along both axes, log-bound; tags (k,); last words (k,); offsets (batch + 1,)).
+nb::tuple envelopes(const fastinv::Sampler& sampler, const Observations& y) {
+  check(y.shape(1) == sampler.dim_y, "y has the wrong number of columns");
+  fastinv::EnvelopeTable table;
+  {
+    nb::gil_scoped_release release;
+    table = fastinv::envelopes(sampler, y.data(), y.shape(0));
+  }
+  std::vector<double> cells;
+  std::vector<std::int64_t> tags;
+  for (const fastinv::Cell& cell : table.cells) {
+    cells.insert(cells.end(), {cell.c, cell.dc, cell.t, cell.dt, cell.log_bound});
+    tags.push_back(cell.tag);
+  }
+  const std::size_t k = tags.size();
+  return nb::make_tuple(to_numpy(cells, {k, 5}), to_numpy(tags, {k}), to_numpy(table.last, {k}),
+                        to_numpy(table.offsets, {table.offsets.size()}));
+}
+
+nb::tuple kinematics_envelopes(Observations y, Parameters parameters) {
+  return envelopes(arm_sampler(parameters), y);
+}
+
+nb::tuple ballistics_envelopes(Observations y, Parameters parameters) {
+  const std::vector<double> prior = log_count_prior(y, parameters);
+  return envelopes(fastinv::ballistics_sampler(parameters.data(), prior.data(), prior.size()), y);
 }
 
 }  // namespace
@@ -60,4 +104,8 @@ void bind_rejection(nb::module_& m) {
         "attempts"_a, "Exact posterior samples of the planar arm into x and attempts; see rejection/op.py.");
   m.def("sample_ballistics", &sample_ballistics, "y"_a, "parameters"_a, "first"_a, "key0"_a, "key1"_a, "x"_a,
         "attempts"_a, "Exact posterior samples of the throw into x and attempts; see rejection/op.py.");
+  m.def("kinematics_envelopes", &kinematics_envelopes, "y"_a, "parameters"_a,
+        "Cells of the planar arm's envelopes: (cells, tags, last, offsets).");
+  m.def("ballistics_envelopes", &ballistics_envelopes, "y"_a, "parameters"_a,
+        "Cells of the throw's envelopes: (cells, tags, last, offsets).");
 }

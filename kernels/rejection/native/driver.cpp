@@ -79,4 +79,24 @@ void sample(const Sampler& sampler, const double* y, std::size_t batch, std::siz
   }
 }
 
+EnvelopeTable envelopes(const Sampler& sampler, const double* y, std::size_t batch) {
+  std::vector<EnvelopeTable> parts(batch);
+  parallel_for(batch, batch / (8 * num_threads()), [&](std::size_t begin, std::size_t end) {
+    Workspace work(sampler.first_level);
+    const Envelope& e = work.envelope;
+    for (std::size_t i = begin; i < end; ++i) {
+      sampler.build(sampler.problem, y + sampler.dim_y * i, work.envelope);
+      parts[i] = {{e.cells, e.cells + e.size}, {e.last, e.last + e.size}, {}};
+    }
+  });
+  EnvelopeTable table;
+  table.offsets.push_back(0);
+  for (const EnvelopeTable& part : parts) {
+    table.cells.insert(table.cells.end(), part.cells.begin(), part.cells.end());
+    table.last.insert(table.last.end(), part.last.begin(), part.last.end());
+    table.offsets.push_back(static_cast<std::int64_t>(table.cells.size()));
+  }
+  return table;
+}
+
 }  // namespace fastinv

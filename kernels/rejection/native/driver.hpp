@@ -1,8 +1,9 @@
-// Samples of many observations on all threads.
+// Samples, or the envelopes alone, of many observations on all threads.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "rejection/native/entry_points.hpp"
 
@@ -24,5 +25,15 @@ Sampler ballistics_sampler(const double* parameters, const double* log_count_pri
 // y (batch, dim_y), x (batch, n, 4), attempts (batch, n), all C-contiguous; observation i has the stream first + i.
 void sample(const Sampler& sampler, const double* y, std::size_t batch, std::size_t n, std::uint32_t first,
             std::uint32_t key0, std::uint32_t key1, double* x, std::int64_t* attempts);
+
+// The cells of every observation one after the other, for a device that draws from them; those of observation i are
+// [offsets[i], offsets[i + 1]).
+struct EnvelopeTable {
+  std::vector<Cell> cells;
+  std::vector<std::uint32_t> last;
+  std::vector<std::int64_t> offsets;
+};
+
+EnvelopeTable envelopes(const Sampler& sampler, const double* y, std::size_t batch);
 
 }  // namespace fastinv

@@ -118,12 +118,14 @@ F64 Kinematics::log_prior(F64 x1, F64 x2, F64 x3, F64 x4) const {
   for (int k = 1; k < 4; ++k) {
     const F64 x = joints[k - 1];
     result -= scale_[k] * (x * x);
+    F64 joint_images = splat(1.0);
     for (int turn = 1; turn <= 1 + static_cast<int>(sigma_[k]); ++turn) {
       const double distance = kTwoPi * turn;
       const F64 towards = -scale_[k] * distance * (distance - 2.0 * x);
       if (any(towards > kNegligible))
-        images += images * (exp(towards) + exp(-scale_[k] * distance * (distance + 2.0 * x)));
+        joint_images += exp(towards) + exp(-scale_[k] * distance * (distance + 2.0 * x));
     }
+    images *= joint_images;
   }
   return any(images > 1.0) ? result + log(images) : result;
 }
