@@ -188,7 +188,7 @@ class Ballistics2021Code(Ballistics):
     """Ballistics as the public code of 2021 computes it, for comparison with results made by it.
 
     Differences: the angle is uniform on (9 deg, 81 deg), x2 is clipped at 0, the impact is read off a time
-    grid of 1500 points on [0, 6] without interpolation, and throws still in the air at t = 6 or already
+    grid of 1500 points on [0, 6] (the last one above the ground, no interpolation), and throws still in the air at t = 6 or already
     below the ground are dropped (here: NaN, and redrawn in the prior). It has no exact posterior sampler.
     """
 

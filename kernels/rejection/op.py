@@ -29,11 +29,13 @@ SAMPLES_PER_CALL = 200_000
 CHUNKS_PER_THREAD = 8
 # The cost of an observation grows with its count of cells, which grows with |y|.
 FARTHEST_IMPACT = 1000.0
+# A wider prior of a joint angle is uniform on the circle to rounding, at a cost that grows with its turns.
+WIDEST_JOINT = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
 class _Target:
-    """Whose posteriors are sampled: observations, and constants as an array and as the reference takes them."""
+    """Whose posteriors are sampled: observations, constants as an array and as the reference takes them."""
 
     problem: str
     y: FloatArray
@@ -79,8 +81,10 @@ def sample_kinematics(
         (1, 1000, 4)
     """
     arm = arm or Arm()
-    if min(*arm.lengths, *arm.sigmas) <= 0.0:
-        raise ValueError(f"arm: lengths and sigmas must be positive, got {arm}")
+    if not min(*arm.lengths, *arm.sigmas) > 0.0 or not max(arm.sigmas[1:]) <= WIDEST_JOINT:
+        raise ValueError(
+            f"arm: lengths and sigmas must be positive, sigmas of joints at most {WIDEST_JOINT:g}, got {arm}"
+        )
     observations = _check_observations(y, 2)
     _check_range(observations[:, 1], sum(arm.lengths), "y2 is out of the arm's reach: |y2|")
     parameters = np.array([*arm.lengths, *arm.sigmas])
@@ -203,6 +207,13 @@ def _run_reference(
         x[i], attempts[i] = drawn
 
 
+def _run_native(target: _Target, first: int, key: tuple[int, int], x: FloatArray, attempts: Attempts) -> None:
+    module = backends.native_module()
+    assert module is not None  # select() has seen it
+    sample = getattr(module, f"sample_{target.problem}")
+    sample(target.y, target.parameters, first, *key, x, attempts)
+
+
 def _run_numba(target: _Target, first: int, key: tuple[int, int], x: FloatArray, attempts: Attempts) -> None:
     import numba
 
@@ -215,5 +226,5 @@ def _run_numba(target: _Target, first: int, key: tuple[int, int], x: FloatArray,
 
 
 _Run = Callable[[_Target, int, tuple[int, int], FloatArray, Attempts], None]
-_RUN: dict[str, _Run] = {"numba": _run_numba, "reference": _run_reference}
+_RUN: dict[str, _Run] = {"native": _run_native, "numba": _run_numba, "reference": _run_reference}
 SERVING = tuple(_RUN)

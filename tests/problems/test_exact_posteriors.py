@@ -1,0 +1,152 @@
+"""Whether the exact samplers draw from the posterior: residuals, quadrature, calibration, wrapped angles.
+
+Tolerance ABC, the fifth check, is in tests/kernels; agreement of back ends in test_exact_samplers.py.
+"""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from scipy.stats import chi2, poisson
+
+from fastinv.problems import NoPosteriorError, Problem, problem
+
+
+def _load_quadrature() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("quadrature", Path(__file__).with_name("quadrature.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+quadrature = _load_quadrature()
+NAMES = ("kinematics", "ballistics")
+HARD = {
+    "kinematics": [
+        [0, 1.5],
+        [0, 1],
+        [0, -1],
+        [1.2, 1.2],
+        [0, -0.5],
+        [0, 1.9999],
+        [2.9, 0.1],
+        [1, -1.2],
+        [0, 0.3],
+    ],
+    "ballistics": [[0.0], [-1.0], [-2.0], [20.0], [24.0], [0.5]],
+}
+
+
+def targets(name: str, ordinary: int) -> np.ndarray:
+    return np.concatenate([problem(name).observations(ordinary), HARD[name]])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_residuals_are_rounding_errors(name: str) -> None:
+    y = targets(name, 200)
+    x = problem(name).sample_posterior(y, 200)
+    # A throw that grazes the ground on its way down meets it at a double root: there rounding is amplified.
+    limit = 2e-15 if name == "kinematics" else 1e-12
+    assert np.abs(problem(name).simulate(x) - y[:, None]).max() < limit
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_moments_agree_with_quadrature(name: str) -> None:
+    """All first and second moments at 30 observations; at 5 sigma a false alarm has probability 3e-4."""
+    n = 40_000
+    y = targets(name, 24)
+    x = problem(name).sample_posterior(y, n, seed=11)
+    ballistics = quadrature.BallisticsQuadrature()
+    for i, target in enumerate(y):
+        if name == "kinematics":
+            expected = quadrature.kinematics_moments(target)
+        else:
+            expected = ballistics.moments(float(target[0]))
+        drawn = quadrature.moments_of(x[i])
+        z = (drawn.mean(axis=0) - expected) / (drawn.std(axis=0) / np.sqrt(n))
+        assert np.abs(z).max() < 5.0, target
+
+
+def calibration_p_values(prior: Problem, draws: int, samples: int = 63) -> np.ndarray:
+    """P-values of chi-square tests that the rank of x among posterior samples is uniform, per coordinate."""
+    x = prior.sample_prior(draws, seed=99)
+    posterior = prior.sample_posterior(prior.simulate(x), samples, seed=100)
+    ties = np.random.default_rng(1).random((draws, samples + 1, prior.dim_x))
+    below = (posterior < x[:, None]) | ((posterior == x[:, None]) & (ties[:, 1:] < ties[:, :1]))
+    ranks = below.sum(axis=1)
+    expected = draws / (samples + 1)
+    counts = np.stack([np.bincount(r, minlength=samples + 1) for r in ranks.T])
+    return np.asarray(chi2.sf(((counts - expected) ** 2 / expected).sum(axis=1), samples))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_simulation_based_calibration(name: str) -> None:
+    """20,000 prior draws; the false-alarm rate is 4e-4 per problem."""
+    assert calibration_p_values(problem(name), 20_000).min() > 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_simulation_based_calibration_at_length(name: str) -> None:
+    """100,000 prior draws; the false-alarm rate is 4e-4 per problem."""
+    assert calibration_p_values(problem(name), 100_000).min() > 1e-4
+
+
+def wrapped_angles(observations: int) -> int:
+    """How many of as many joint draws of (y*, x | y*) have the outer link turned beyond pi."""
+    arm = problem("kinematics")
+    y = arm.simulate(arm.sample_prior(observations, seed=5))
+    return int((np.abs(arm.sample_posterior(y, 1, seed=6)[:, 0, 1:].sum(axis=-1)) > np.pi).sum())
+
+
+WRAPPED_SHARE = 2.86e-4  # of the prior: P(|N(0, 3/4)| > pi)
+
+
+def test_the_outer_link_turns_beyond_pi_as_often_as_in_the_prior() -> None:
+    """A sampler that keeps this angle within [-pi, pi] finds none. False-alarm rate 2e-5."""
+    found = wrapped_angles(50_000)
+    low, high = poisson.interval(1.0 - 2e-5, 50_000 * WRAPPED_SHARE)
+    assert max(low, 1) <= found <= high
+
+
+@pytest.mark.slow
+def test_the_outer_link_turns_beyond_pi_at_length() -> None:
+    """57 of 200,000 are expected; false-alarm rate 2e-5."""
+    low, high = poisson.interval(1.0 - 2e-5, 200_000 * WRAPPED_SHARE)
+    assert low <= wrapped_angles(200_000) <= high
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_none_of_ten_thousand_prior_observations_is_stuck(name: str) -> None:
+    prior = problem(name)
+    y = prior.simulate(prior.sample_prior(10_000, seed=8))
+    x = prior.sample_posterior(y, 200)
+    assert np.abs(prior.simulate(x) - y[:, None]).max() < 1e-11
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_single_observation_may_be_a_vector(name: str) -> None:
+    y = problem(name).observations(1)
+    np.testing.assert_array_equal(
+        problem(name).sample_posterior(y[0], 5), problem(name).sample_posterior(y, 5)
+    )
+
+
+def test_observations_without_a_posterior_are_named() -> None:
+    with pytest.raises(NoPosteriorError, match=r"observation 2 has no posterior: \|y2\| must be at most 2"):
+        problem("kinematics").sample_posterior([[0, 1], [0, 2], [0, 2.001]], 5)
+    with pytest.raises(ValueError, match="observation 1 is"):
+        problem("ballistics").sample_posterior([[1.0], [np.nan]], 5)
+    with pytest.raises(ValueError, match=r"must have shape \(B, 2\)"):
+        problem("kinematics").sample_posterior([[1.0, 2.0, 3.0]], 5)
+
+
+@pytest.mark.parametrize(("n", "error"), [(0, ValueError), (-3, ValueError), (2.5, TypeError)])
+def test_number_of_samples_is_checked(n: int, error: type[Exception]) -> None:
+    with pytest.raises(error, match="n must be"):
+        problem("kinematics").sample_posterior([[0, 1]], n)
