@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.special import gammaln, ndtri
 from scipy.stats import poisson
 
-from fastinv.problems.base import Array, Coordinate, FloatArray, Problem, by_array_type, check_count
+from fastinv.problems.base import Array, Coordinate, FloatArray, Problem, by_array_type
 
 if TYPE_CHECKING:
     import torch
@@ -174,22 +174,19 @@ class Ballistics(Problem):
         a = s.gravity * s.mass + s.drag * x[..., 3] * sin_angle
         return a, s.gravity * s.mass, a + x[..., 1] * (s.drag**2 / s.mass)
 
-    def sample_posterior(
-        self, y_star: ArrayLike, n: int, seed: int = 0, *, backend: str = "auto"
-    ) -> FloatArray:
-        """Exact posterior samples; see `Problem.sample_posterior`."""
+    def _sample_exact_posterior(self, y_star: FloatArray, n: int, seed: int, backend: str) -> FloatArray:
         from fastinv.kernels.rejection import sample_ballistics
 
-        check_count("n", n)
-        return sample_ballistics(self.check_observations(y_star), n, seed=seed, backend=backend)
+        return sample_ballistics(y_star, n, seed=seed, backend=backend)
 
 
 class Ballistics2021Code(Ballistics):
     """Ballistics as the public code of 2021 computes it, for comparison with results made by it.
 
     Differences: the angle is uniform on (9 deg, 81 deg), x2 is clipped at 0, the impact is read off a time
-    grid of 1500 points on [0, 6] (the last one above the ground, no interpolation), and throws still in the air at t = 6 or already
-    below the ground are dropped (here: NaN, and redrawn in the prior). It has no exact posterior sampler.
+    grid of 1500 points on [0, 6] (the last one above the ground, no interpolation), and throws still in the
+    air at t = 6 or already below the ground are dropped (here: NaN, and redrawn in the prior). It has no
+    exact posterior sampler.
     """
 
     name = "ballistics-2021code"

@@ -182,9 +182,20 @@ class Problem(ABC):
             float64 array of shape (B, n, d_x).
 
         Raises:
+            NoPosteriorError: an observation that no x explains; the message names it.
+            ValueError: observations of the wrong shape or not finite, or n < 1.
             NotImplementedError: the problem has no exact sampler; use tolerance ABC instead.
         """
-        raise NotImplementedError(f"problem {self.name!r} has no exact posterior sampler; use tolerance ABC")
+        if not self.has_exact_posterior:
+            raise NotImplementedError(
+                f"problem {self.name!r} has no exact posterior sampler; use tolerance ABC (fastinv.kernels.abc)"
+            )
+        check_count("n", n)
+        return self._sample_exact_posterior(self.check_observations(y_star), n, seed, backend)
+
+    def _sample_exact_posterior(self, y_star: FloatArray, n: int, seed: int, backend: str) -> FloatArray:
+        """Samples for checked observations; problems with `has_exact_posterior` override this."""
+        raise NotImplementedError(f"problem {self.name!r} claims an exact posterior and does not sample it")
 
 
 def check_count(argument: str, value: int, minimum: int = 1) -> None:

@@ -16,7 +16,6 @@ from fastinv.problems.base import (
     NoPosteriorError,
     Problem,
     by_array_type,
-    check_count,
 )
 
 if TYPE_CHECKING:
@@ -102,11 +101,7 @@ class Kinematics(Problem):
             )
         return y
 
-    def sample_posterior(
-        self, y_star: ArrayLike, n: int, seed: int = 0, *, backend: str = "auto"
-    ) -> FloatArray:
-        """Exact posterior samples; see `Problem.sample_posterior`."""
+    def _sample_exact_posterior(self, y_star: FloatArray, n: int, seed: int, backend: str) -> FloatArray:
         from fastinv.kernels.rejection import sample_kinematics
 
-        check_count("n", n)
-        return sample_kinematics(self.check_observations(y_star), n, seed=seed, backend=backend)
+        return sample_kinematics(y_star, n, seed=seed, backend=backend)
