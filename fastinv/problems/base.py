@@ -188,7 +188,7 @@ class Problem(ABC):
         """
         if not self.has_exact_posterior:
             raise NotImplementedError(
-                f"problem {self.name!r} has no exact posterior sampler; use tolerance ABC (fastinv.kernels.abc)"
+                f"{self.name!r} has no exact posterior sampler; use tolerance ABC (fastinv.kernels.abc)"
             )
         check_count("n", n)
         return self._sample_exact_posterior(self.check_observations(y_star), n, seed, backend)
