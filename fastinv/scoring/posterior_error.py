@@ -15,8 +15,8 @@ FloatArray = NDArray[np.float64]
 # The number of samples behind the published figures.
 REFERENCE_SAMPLES = 4000
 
-# Single precision changes a score by 1e-8, a thousandth of what one more sample does, in a quarter of the time.
-# Beyond this magnitude its squared distances would overflow, and float64 takes over.
+# Single precision changes a score by 1e-8, a thousandth of what one more sample does, in a quarter of the
+# time. Beyond this magnitude its squared distances would overflow, and float64 takes over.
 SINGLE_PRECISION_LIMIT = 1e15
 
 
