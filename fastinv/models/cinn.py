@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from fastinv.models.family import Dims, Family, standard_normal_log_density
-from fastinv.models.layers.coupling import CouplingFlow
+from fastinv.models.layers.coupling import Affine, CouplingFlow, Transform
 from fastinv.models.layers.mlp import joined
 from fastinv.models.settings import FlowSettings
 
@@ -23,10 +23,15 @@ class CINN(Family):
             blocks=settings.blocks,
             width=width,
             layers=settings.layers,
-            clamp=settings.clamp,
+            transform=self.transform(settings),
             activation=settings.activation,
             learned_mixing=settings.learned_mixing,
         )
+
+    @staticmethod
+    def transform(settings: FlowSettings) -> Transform:
+        """What a coupling does to each coordinate."""
+        return Affine(settings.clamp)
 
     def log_prob(self, x: Tensor, y: Tensor, c: Tensor) -> Tensor:
         z, log_det = self.flow(x, joined(y, c))

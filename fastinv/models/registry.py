@@ -57,9 +57,46 @@ BUILT_IN: dict[str, Entry] = dict(
     (
         _built_in(ModelInfo("inn", "INN", "coupling flow x ↔ [y, z]", "hard", True, True, "4"), "inn:INN"),
         _built_in(
+            ModelInfo("inn-l2-mmd", "INN (L2+MMD)", "coupling flow x ↔ [y, z]", "hard", False, True, "3"),
+            "inn:InnL2Mmd",
+        ),
+        _built_in(
             ModelInfo("cinn", "cINN", "conditional coupling flow", "hard", True, False, "5"), "cinn:CINN"
         ),
+        _built_in(
+            ModelInfo("iaf", "IAF + decoder", "inverse autoregressive flow", "soft", True, True, "6"),
+            "autoregressive:IAF",
+        ),
+        _built_in(
+            ModelInfo("maf", "MAF + decoder", "masked autoregressive flow", "soft", True, True, "6"),
+            "autoregressive:MAF",
+        ),
+        _built_in(
+            ModelInfo("iresnet", "iResNet", "invertible residual network", "hard", False, True, "3"),
+            "iresnet:IResNet",
+        ),
+        _built_in(
+            ModelInfo("invauto", "InvAuto", "autoencoder with shared weights", "soft", False, True, "7"),
+            "invauto:InvAuto",
+        ),
+        _built_in(
+            ModelInfo("autoencoder", "Autoencoder", "encoder and decoder", "soft", False, True, "7"),
+            "autoencoder:Autoencoder",
+        ),
+        _built_in(
+            ModelInfo("cvae", "cVAE", "variational autoencoder", "none", False, False, "8"), "cvae:CVAE"
+        ),
         _built_in(ModelInfo("mdn", "MDN", "mixture of Gaussians", "none", True, False, "9"), "mdn:MDN"),
+        _built_in(
+            ModelInfo("spline", "Spline flow", "conditional spline flow", "hard", True, False, "", True),
+            "spline:SplineFlow",
+        ),
+        _built_in(
+            ModelInfo(
+                "flow-matching", "Flow matching", "ODE, learned velocity", "none", False, False, "", True
+            ),
+            "flow_matching:FlowMatching",
+        ),
     )
 )
 

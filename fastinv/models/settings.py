@@ -68,7 +68,105 @@ class InnSettings(FlowSettings):
         sigma: standard deviation that equation (4) gives to y, in units of y's own.
     """
 
-    sigma: float = 0.02
+    sigma: float = 0.05
+    lr: float = 5e-3
+
+
+@dataclass(frozen=True)
+class LatentMatching(Settings):
+    """Families with equation (3) in their loss.
+
+    Attributes:
+        alpha: weight of the MMD.
+        mmd_on: "z" compares the marginal of z with standard normals, as equation (2) is printed; "yz"
+            compares z together with y, so that dependence between the two is punished as well.
+        mmd_kernel: a name that `fastinv.kernels.mmd2` knows.
+    """
+
+    alpha: float = 10.0
+    mmd_on: str = "yz"
+    mmd_kernel: str = "multiscale"
+
+
+@dataclass(frozen=True)
+class InnMmdSettings(FlowSettings, LatentMatching):
+    """INN by L2 and MMD."""
+
+
+@dataclass(frozen=True)
+class AutoregressiveSettings(FlowSettings):
+    """IAF and MAF with decoder.
+
+    Attributes:
+        sigma: standard deviation that equation (4) gives to y, in units of y's own.
+        alpha: weight of the cycle term.
+        decoder_layers: hidden layers of the decoder.
+        decoder_ratio: width of the decoder's layers over that of the flow's.
+        inverse: "decoder" samples with the learned decoder, "exact" by inverting the flow.
+    """
+
+    sigma: float = 0.05
+    alpha: float = 10.0
+    decoder_layers: int = 3
+    decoder_ratio: float = 2.0
+    inverse: str = "decoder"
+
+
+@dataclass(frozen=True)
+class IResNetSettings(LatentMatching):
+    """Invertible residual network.
+
+    Attributes:
+        blocks: residual blocks.
+        limit: bound of the spectral norm of every matrix in a branch.
+        tolerance: of the inverse, on the residual's maximum norm in standardised units.
+        max_evaluations: calls of a branch per block and inverse, after which rows are reported.
+    """
+
+    blocks: int = 8
+    limit: float = 0.97
+    tolerance: float = 1e-5
+    max_evaluations: int = 100
+
+
+@dataclass(frozen=True)
+class CycleSettings(LatentMatching):
+    """Families with equation (7).
+
+    Attributes:
+        beta: weight of the cycle term.
+    """
+
+    beta: float = 1.0
+    layers: int = 4
+
+
+@dataclass(frozen=True)
+class InvAutoSettings(CycleSettings):
+    """InvAuto.
+
+    Attributes:
+        slope: of the leaky ReLU for negative inputs, on the way forth; 1 / slope on the way back.
+        padding: weight of the squares of the outputs beyond [y, z], within the cycle term.
+    """
+
+    slope: float = 0.5
+    padding: float = 1.0
+    layers: int = 6
+
+
+@dataclass(frozen=True)
+class CvaeSettings(Settings):
+    """Conditional variational autoencoder.
+
+    Attributes:
+        alpha: weight of the divergence of z from a standard normal.
+        latent: dimension of z; 0 takes that of x.
+    """
+
+    alpha: float = 0.05
+    latent: int = 0
+    layers: int = 3
 
 
 @dataclass(frozen=True)
@@ -83,12 +181,54 @@ class MdnSettings(Settings):
     components: int = 64
     clamp: float = 6.0
     layers: int = 3
+    lr: float = 5e-3
+    y_noise: float = 0.02
+
+
+@dataclass(frozen=True)
+class SplineSettings(FlowSettings):
+    """Neural spline coupling flow.
+
+    Attributes:
+        bins: of every spline.
+        bound: the splines work on [-bound, bound].
+    """
+
+    blocks: int = 4
+    bins: int = 8
+    bound: float = 4.0
+    y_noise: float = 0.02
+
+
+@dataclass(frozen=True)
+class FlowMatchingSettings(Settings):
+    """Flow matching.
+
+    Attributes:
+        steps: steps of the ODE solver when sampling.
+        solver: euler, midpoint, heun or rk4.
+        time_power: above 1, steps become smaller toward the data.
+    """
+
+    layers: int = 4
+    steps: int = 4
+    solver: str = "rk4"
+    time_power: float = 1.0
 
 
 DEFAULTS: dict[str, Settings] = {
     "inn": InnSettings(),
-    "cinn": FlowSettings(),
+    "inn-l2-mmd": InnMmdSettings(),
+    "cinn": FlowSettings(lr=5e-3, y_noise=0.02),
+    "iaf": AutoregressiveSettings(),
+    "maf": AutoregressiveSettings(),
+    "iresnet": IResNetSettings(),
+    "invauto": InvAutoSettings(),
+    "autoencoder": CycleSettings(),
+    "cvae": CvaeSettings(),
     "mdn": MdnSettings(),
+    "spline": SplineSettings(),
+    "flow-matching": FlowMatchingSettings(),
 }
 
 

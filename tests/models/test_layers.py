@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
 
-from fastinv.models.layers.coupling import AffineCoupling, CouplingFlow, soft_clamp
+from fastinv.models.layers.autoregressive import (
+    Conditioners,
+    InverseAutoregressive,
+    MaskedAutoregressive,
+)
+from fastinv.models.layers.coupling import Affine, Coupling, CouplingFlow, Transform, soft_clamp
+from fastinv.models.layers.fixed_point import solve
 from fastinv.models.layers.mixture import (
     choose_component,
     mixture_from_outputs,
@@ -15,7 +23,10 @@ from fastinv.models.layers.mixture import (
     outputs_per_component,
 )
 from fastinv.models.layers.mlp import hidden_widths
+from fastinv.models.layers.ode import integrate, time_grid
 from fastinv.models.layers.orthogonal import Orthogonal
+from fastinv.models.layers.spectral import LipschitzBranch, SpectralLinear
+from fastinv.models.layers.spline import AffineSpline, spline_forward, spline_from_outputs, spline_inverse
 
 
 def randomise(module: torch.nn.Module, scale: float = 0.5) -> torch.nn.Module:
@@ -32,10 +43,11 @@ def autograd_log_det(f, x: Tensor) -> Tensor:
     return torch.linalg.slogdet(jacobians)[1]
 
 
+@pytest.mark.parametrize("transform", [Affine(2.0), AffineSpline(Affine(2.0), 6, 3.0)])
 @pytest.mark.parametrize(("dim", "dim_c"), [(2, 0), (3, 2), (4, 3), (5, 1)])
-def test_coupling_inverse_and_log_det(dim: int, dim_c: int) -> None:
+def test_coupling_inverse_and_log_det(transform: Transform, dim: int, dim_c: int) -> None:
     torch.manual_seed(0)
-    block = randomise(AffineCoupling(dim, dim_c, [8, 8], 2.0, "silu"))
+    block = randomise(Coupling(dim, dim_c, [8, 8], transform, "silu"))
     x, c = torch.randn(7, dim).double(), torch.randn(7, dim_c).double()
     image, log_det = block(x, c)
     torch.testing.assert_close(block.inverse(image, c), x)
@@ -50,7 +62,16 @@ def test_coupling_inverse_and_log_det(dim: int, dim_c: int) -> None:
 def test_flow_inverse_and_log_det(learned: bool) -> None:
     torch.manual_seed(1)
     flow = randomise(
-        CouplingFlow(4, 0, blocks=3, width=8, layers=2, clamp=1.5, activation="silu", learned_mixing=learned),
+        CouplingFlow(
+            4,
+            0,
+            blocks=3,
+            width=8,
+            layers=2,
+            transform=Affine(1.5),
+            activation="silu",
+            learned_mixing=learned,
+        ),
         0.4,
     )
     x, c = torch.randn(5, 4).double(), torch.empty(5, 0).double()
@@ -125,3 +146,110 @@ def test_components_are_chosen_with_their_weights() -> None:
 def test_hidden_widths_average_to_the_width() -> None:
     for width in (4.0, 16.25, 16.5, 33.75):
         assert sum(hidden_widths(width, 4)) / 4 == width
+
+
+def test_spline_is_monotonic_and_the_identity_outside() -> None:
+    torch.manual_seed(5)
+    spline = spline_from_outputs(3.0 * torch.randn(3 * 8 - 1).double(), 8, 2.0)
+    x = torch.linspace(-3, 3, 20_001).double()
+    wide = type(spline)(*(t.expand(len(x), -1) for t in spline))
+    image, log_slope = spline_forward(wide, x, 2.0)
+    assert (image.diff() > 0).all()
+    outside = x.abs() >= 2.0
+    torch.testing.assert_close(image[outside], x[outside])
+    torch.testing.assert_close(spline_inverse(wide, image, 2.0), x, atol=1e-9, rtol=0)
+    middle = slice(1, -1)
+    numeric = (image[2:] - image[:-2]) / (x[2:] - x[:-2])
+    smooth = log_slope[middle].exp()
+    # Central differences, away from knots, where the second derivative jumps.
+    assert ((numeric - smooth).abs() / smooth).median() < 1e-5
+
+
+def test_spline_of_zeros_is_the_identity() -> None:
+    spline = spline_from_outputs(torch.zeros(5, 3 * 8 - 1).double(), 8, 2.0)
+    x = torch.tensor([-2.5, -1.9, 0.0, 0.3, 1.99]).double()
+    image, log_slope = spline_forward(spline, x, 2.0)
+    torch.testing.assert_close(image, x)
+    torch.testing.assert_close(log_slope, torch.zeros(5).double(), atol=1e-12, rtol=0)
+
+
+def test_lipschitz_bound_holds_for_raw_weights_far_above_it() -> None:
+    torch.manual_seed(6)
+    branch = LipschitzBranch(4, 1, [32, 32], 0.9)
+    with torch.no_grad():
+        for p in branch.parameters():
+            p.normal_(0.0, 3.0)
+    branch.eval()
+    for layer in branch.layers:
+        assert torch.linalg.matrix_norm(layer.bounded_weight(), ord=2) <= 0.9 * (1 + 1e-5)
+    c = torch.randn(1, 1).expand(2000, 1)
+    a, b = torch.randn(2, 2000, 4)
+    ratio = (branch(a, c) - branch(b, c)).norm(dim=1) / (a - b).norm(dim=1)
+    assert ratio.max() <= 0.9**3
+
+
+def test_power_iteration_approaches_the_exact_norm() -> None:
+    torch.manual_seed(7)
+    layer = SpectralLinear(20, 30, 0.5)
+    for _ in range(100):
+        estimate = layer.spectral_norm()
+    torch.testing.assert_close(estimate.detach(), layer.eval().spectral_norm(), rtol=1e-3, atol=0)
+
+
+def test_fixed_point_solves_contractions_and_reports_the_rest() -> None:
+    torch.manual_seed(8)
+    a = 0.95 * torch.linalg.qr(torch.randn(4, 4).double())[0]
+
+    def g(x: Tensor, rows: Tensor) -> Tensor:
+        return torch.sin(x @ a.T)
+
+    target = 3.0 * torch.randn(500, 4).double()
+    found = solve(g, target, tolerance=1e-10, max_evaluations=400)
+    assert found.unconverged == 0
+    assert found.worst <= 1e-10
+    torch.testing.assert_close(found.x + g(found.x, torch.arange(500)), target, atol=1e-10, rtol=0)
+    short = solve(g, target, tolerance=1e-10, max_evaluations=3)
+    residual = (short.x + g(short.x, torch.arange(500)) - target).abs().amax(1)
+    assert short.unconverged == int((residual > 1e-10).sum()) > 0
+    assert short.worst == pytest.approx(float(residual.max()))
+
+
+@pytest.mark.parametrize("kind", [MaskedAutoregressive, InverseAutoregressive])
+@pytest.mark.parametrize("dim_c", [0, 2])
+def test_autoregressive_layers(kind, dim_c: int) -> None:
+    torch.manual_seed(9)
+    layer = randomise(kind(Conditioners(4, dim_c, [8, 8], 2.0, "silu")))
+    x, c = torch.randn(6, 4).double(), torch.randn(6, dim_c).double()
+    image, log_det = layer(x, c)
+    torch.testing.assert_close(layer.inverse(image, c), x)
+    for i in range(6):
+        jacobian = torch.autograd.functional.jacobian(lambda r, i=i: layer(r[None], c[i : i + 1])[0][0], x[i])
+        assert torch.equal(jacobian, jacobian.tril())
+        assert jacobian.tril(-1).abs().max() > 1e-3
+        torch.testing.assert_close(torch.linalg.slogdet(jacobian)[1], log_det[i])
+
+
+def test_what_iaf_and_maf_depend_on() -> None:
+    """MAF's scale of coordinate 1 is a function of input 0; IAF's is one of output 0."""
+    torch.manual_seed(10)
+    x = torch.randn(1, 3).double()
+    c = x[:, :0]
+    for kind in (MaskedAutoregressive, InverseAutoregressive):
+        layer = randomise(kind(Conditioners(3, 0, [8], 2.0, "silu")))
+        image, _ = layer(x, c)
+        before = x if kind is MaskedAutoregressive else image
+        scale, shift = layer.conditioners.scale_shift(before[:, :1], c)
+        if kind is MaskedAutoregressive:
+            torch.testing.assert_close(image[:, 1], (x[:, 1] - shift) * (-scale).exp())
+        else:
+            torch.testing.assert_close(image[:, 1], x[:, 1] * scale.exp() + shift)
+
+
+@pytest.mark.parametrize(("solver", "order"), [("euler", 1), ("midpoint", 2), ("heun", 2), ("rk4", 4)])
+def test_order_of_ode_solvers(solver: str, order: int) -> None:
+    start = torch.ones(1, 1).double()
+    errors = []
+    for steps in (16, 32):
+        end = integrate(lambda x, t: -x * (1 + t), start, time_grid(steps, 1.0), solver)
+        errors.append(float((end - torch.exp(torch.tensor(-1.5).double())).abs()))
+    assert math.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.2)

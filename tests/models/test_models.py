@@ -93,10 +93,10 @@ def test_hard_invertibility(trained, name: str, problem_name: str, counts: str) 
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize(("problem_name", "counts"), CASES)
-def test_budget_is_met(name: str, preset: str, problem_name: str, counts: str) -> None:
-    m = fastinv.model(name, fastinv.problem(problem_name), preset=preset, counts=counts)
+@pytest.mark.parametrize("preset", ["smoke", "quick", "paper"])
+@pytest.mark.parametrize("problem_name", ["kinematics", "ballistics"])
+def test_budget_is_met(name: str, preset: str, problem_name: str) -> None:
+    m = fastinv.model(name, fastinv.problem(problem_name), preset=preset)
     assert m.parameter_count == pytest.approx(PRESETS[preset].parameters, rel=0.03)
 
 

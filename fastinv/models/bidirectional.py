@@ -1,0 +1,82 @@
+"""What the families that map x -> [y, z] and back have in common: equations (1) to (3), (6) and (7)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from fastinv.kernels import mmd2
+from fastinv.models.family import Family, standard_normal_log_density
+from fastinv.models.settings import LatentMatching
+from fastinv.names import UnknownNameError
+
+
+class Bidirectional(Family):
+    """A network that encodes x as [y, z] and a way back; z is standard normal and independent of y.
+
+    Subclasses set `dims`, `latent_dim` and `draw_noise` (both dims.z) and implement `encode` and `decode`.
+    """
+
+    def encode(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """x -> [predicted y, z] (N, dims.y + dims.z), then the log|det J| per row where it is known (else 0)
+        and whatever else the loss has to punish per row (else 0)."""
+        raise NotImplementedError
+
+    def decode(self, y: Tensor, z: Tensor, c: Tensor) -> Tensor:
+        """[y, z] -> x, exact or learned."""
+        raise NotImplementedError
+
+    def split(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """[y, z] -> y and z."""
+        return image[:, : self.dims.y], image[:, self.dims.y :]
+
+    def draw(self, y: Tensor, c: Tensor, noise: Tensor) -> Tensor:
+        return self.decode(y, noise, c)
+
+    def predict(self, x: Tensor, c: Tensor) -> Tensor:
+        return self.split(self.encode(x, c)[0])[0]
+
+    def reconstruct(self, x: Tensor, y: Tensor, c: Tensor) -> Tensor:
+        predicted, z = self.split(self.encode(x, c)[0])
+        return self.decode(predicted, z, c)
+
+
+def joint_log_density(image: Tensor, log_det: Tensor, y: Tensor, sigma: float) -> Tensor:
+    """Minus equation (4), with its constants: log of N(y; predicted, sigma^2) N(z; 0, 1) |det J|.
+
+    Args:
+        image: [predicted y, z], shape (N, d_y + d_z).
+        log_det: log|det J| of x -> [y, z], shape (N,).
+        y: the true observations, shape (N, d_y).
+        sigma: standard deviation given to y.
+    """
+    dim_y = y.shape[1]
+    fit = standard_normal_log_density((y - image[:, :dim_y]) / sigma) - dim_y * math.log(sigma)
+    return fit + standard_normal_log_density(image[:, dim_y:]) + log_det
+
+
+def supervised_loss(image: Tensor, y: Tensor, normal: Tensor, settings: LatentMatching) -> Tensor:
+    """Equation (3): squared error of y plus alpha times the MMD of z against standard normals.
+
+    Args:
+        image: [predicted y, z], shape (N, d_y + d_z).
+        y: the true observations, shape (N, d_y).
+        normal: standard normals to compare z with, shape (N, d_z).
+        settings: alpha, the kernel and whether z is compared alone or together with y.
+    """
+    dim_y = y.shape[1]
+    error = (image[:, :dim_y] - y).square().sum(-1).mean()
+    z = image[:, dim_y:]
+    if not z.shape[1]:
+        return error
+    if not bool(torch.isfinite(z).all()):  # the kernel refuses such input; the loop reports a NaN loss
+        return error + math.nan
+    if settings.mmd_on == "yz":
+        # Against rolled-over y: independence of z and y is what sampling relies on.
+        z, normal = torch.cat((y, z), dim=1), torch.cat((y.roll(1, 0), normal), dim=1)
+    elif settings.mmd_on != "z":
+        raise UnknownNameError("setting of mmd_on", settings.mmd_on, ("z", "yz"))
+    discrepancy: Tensor = mmd2(z, normal, kernel=settings.mmd_kernel, unbiased=True)
+    return error + settings.alpha * discrepancy

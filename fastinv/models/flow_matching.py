@@ -1,0 +1,56 @@
+"""Flow matching (an addition): an ODE from noise to x whose velocity is learned by regression."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fastinv.models.family import Dims, Family, to_uniform
+from fastinv.models.layers.mlp import hidden_widths, joined, mlp
+from fastinv.models.layers.ode import integrate, time_grid
+from fastinv.models.settings import FlowMatchingSettings
+
+
+class FlowMatching(Family):
+    """dx/dt = v(x, t, y) carries standard normals at t = 0 to posterior samples at t = 1.
+
+    The loss regresses v on the straight lines x1 - x0 between noise x0 and data x1 (Lipman et al., 2023).
+    """
+
+    def __init__(self, dims: Dims, width: float, settings: FlowMatchingSettings) -> None:
+        super().__init__()
+        self.dims, self.settings = dims, settings
+        self.latent_dim = self.draw_noise = dims.x
+        self.loss_noise = dims.x + 1
+        self.net = mlp(
+            dims.x + dims.y + dims.c + 3,
+            hidden_widths(width, settings.layers),
+            dims.x,
+            activation=settings.activation,
+        )
+
+    def velocity(self, x: Tensor, t: Tensor, y: Tensor, c: Tensor) -> Tensor:
+        """v at positions x (N, d_x) and times t (N, 1)."""
+        angle = torch.pi * t
+        v: Tensor = self.net(joined(x, y, c, t - 0.5, angle.sin(), angle.cos()))
+        return v
+
+    def loss(self, x: Tensor, y: Tensor, c: Tensor, noise: Tensor) -> Tensor:
+        start, t = noise[:, :-1], to_uniform(noise[:, -1:])
+        error = self.velocity(torch.lerp(start, x, t), t, y, c) - (x - start)
+        return error.square().sum(-1).mean()
+
+    def draw(self, y: Tensor, c: Tensor, noise: Tensor) -> Tensor:
+        def velocity(x: Tensor, t: float) -> Tensor:
+            return self.velocity(x, x.new_full((len(x), 1), t), y, c)
+
+        grid = time_grid(self.settings.steps, self.settings.time_power)
+        return integrate(velocity, noise, grid, self.settings.solver)
+
+    def reconstruct(self, x: Tensor, y: Tensor, c: Tensor) -> Tensor:
+        def velocity(x: Tensor, t: float) -> Tensor:
+            return self.velocity(x, x.new_full((len(x), 1), t), y, c)
+
+        grid = time_grid(self.settings.steps, self.settings.time_power)
+        z = integrate(velocity, x, grid[::-1], self.settings.solver)
+        return integrate(velocity, z, grid, self.settings.solver)

@@ -1,0 +1,80 @@
+"""InvAuto: weights and leaky ReLU one way, their transposes and inverses back; equation (7)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import leaky_relu, linear, pad
+
+from fastinv.models.bidirectional import Bidirectional, supervised_loss
+from fastinv.models.family import Dims
+from fastinv.models.layers.mlp import joined
+from fastinv.models.layers.orthogonal import random_orthogonal
+from fastinv.models.settings import InvAutoSettings
+
+
+class InvAuto(Bidirectional):
+    """A stack of square matrices shared by both directions.
+
+    Forth: h -> leaky_relu(W h + b); back: h -> W^T (inverse leaky_relu(h) - b). The two are inverse to each
+    other as far as W is orthogonal, which only the cycle loss asks for. Inputs are padded with zeros to the
+    working width, and what comes out beyond [y, z] is penalised toward zero.
+    """
+
+    def __init__(self, dims: Dims, width: float, settings: InvAutoSettings) -> None:
+        super().__init__()
+        self.dims, self.settings = dims, settings
+        self.latent_dim = self.draw_noise = self.loss_noise = dims.z
+        self.width = size = int(width)
+        self.weights = nn.ParameterList(nn.Parameter(random_orthogonal(size)) for _ in range(settings.layers))
+        self.biases = nn.ParameterList(nn.Parameter(0.1 * torch.randn(size)) for _ in range(settings.layers))
+        self.conditions = nn.ParameterList(
+            nn.Parameter(0.1 * torch.randn(size, dims.c)) for _ in range(settings.layers if dims.c else 0)
+        )
+
+    def _bias(self, index: int, c: Tensor) -> Tensor:
+        bias: Tensor = self.biases[index]
+        if self.dims.c:
+            bias = linear(c, self.conditions[index], bias)
+        return bias
+
+    def _padded(self, x: Tensor) -> Tensor:
+        padded: Tensor = pad(x, (0, self.width - x.shape[1]))
+        return padded
+
+    def forth(self, x: Tensor, c: Tensor) -> Tensor:
+        """The whole last layer, shape (N, width)."""
+        h, last, slope = self._padded(x), len(self.weights) - 1, self.settings.slope
+        for i, weight in enumerate(self.weights):
+            h = linear(h, weight) + self._bias(i, c)
+            if i < last:
+                h = leaky_relu(h, slope)
+        return h
+
+    def back(self, h: Tensor, c: Tensor) -> Tensor:
+        """The way back from the last layer, shape (N, width)."""
+        last, slope = len(self.weights) - 1, self.settings.slope
+        for i in range(last, -1, -1):
+            if i < last:
+                h = leaky_relu(h, 1.0 / slope)
+            h = (h - self._bias(i, c)) @ self.weights[i]
+        return h
+
+    def encode(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        h = self.forth(x, c)
+        used = self.dims.y + self.dims.z
+        return h[:, :used], x.new_zeros(len(x)), h[:, used:].square().sum(-1)
+
+    def decode(self, y: Tensor, z: Tensor, c: Tensor) -> Tensor:
+        return self.back(self._padded(joined(y, z)), c)[:, : self.dims.x]
+
+    def loss(self, x: Tensor, y: Tensor, c: Tensor, noise: Tensor) -> Tensor:
+        image, _, padding = self.encode(x, c)
+        whole = self.back(self._padded(image), c) - self._padded(x)
+        cycle = whole.square().sum(-1).mean() + self.settings.padding * padding.mean()
+        return supervised_loss(image, y, noise, self.settings) + self.settings.beta * cycle
+
+    def orthogonality_error(self) -> Tensor:
+        """max |W^T W - I| of each layer."""
+        errors = [(w.T @ w - torch.eye(self.width, device=w.device)).abs().max() for w in self.weights]
+        return torch.stack(errors)
