@@ -127,11 +127,11 @@ MODELS = Group(
     (
         _fact("\nparameters", _parameters, keep=8),
         _fact("\ndim(z)", _latent, keep=5),
-        _fact("max.\nlikelihood", _yes("maximum_likelihood"), keep=5),
-        _fact("supervised\non y", _yes("supervised"), keep=5),
+        _fact("ML\nloss", _yes("maximum_likelihood"), keep=5),
+        _fact("super-\nvised", _yes("supervised"), keep=5),
         _score("cycle\nerror", "cycle_error", "mean", keep=4),
         _score("forward\nerror", "forward_error", "mean", keep=4),
-        _fact("training\ns", lambda row: figure(row.training_s), keep=7),
+        _fact("training\ns", lambda row: None if row.training_s is None else f"{row.training_s:.1f}", keep=7),
     ),
 )
 

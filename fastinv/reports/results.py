@@ -26,7 +26,7 @@ class Row:
         name: the model's name, or "floor".
         status: "ok", "failed" (under at least one seed) or "skipped" (not finished).
         error: one line, for a failed row.
-        log: file with the whole error, relative to the run's folder.
+        log: file with the whole error.
         facts: what is known of the model, None before it was built and for the floor.
         scores: summaries by metric.
         inference_ms: median milliseconds to draw 1000 samples for one y*, None if not measured.
@@ -150,7 +150,7 @@ class _Loader:
             name=name,
             status=status,
             error=error,
-            log=failed[0].log if failed else None,
+            log=str(self.run.folder / failed[0].log) if failed and failed[0].log else None,
             facts=next((f for seed in seeds if (f := self.facts.get((self.problem, name, seed)))), None),
             scores=self._summaries(name, seeds),
             inference_ms=float(np.median([t.median_ms for t in timings])) if timings else None,

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from fastinv.reports.columns import MODELS, NAME, POSTERIOR, RESIMULATION, Column, Group, best_rows
 from fastinv.reports.published import published
+from fastinv.reports.reading import reading
 from fastinv.reports.results import ProblemResult, Row
 from fastinv.reports.text import Glyphs, count, glyphs
 
@@ -97,7 +98,10 @@ def _title(result: ProblemResult, signs: Glyphs) -> str:
 
 
 def _notes(result: ProblemResult, signs: Glyphs) -> list[str]:
-    notes = [f"{signs.best} best of its column. The floor sets true posterior samples against true ones."]
+    notes = [
+        *reading(result, signs),
+        f"{signs.best} best of its column. The floor sets true posterior samples against true ones.",
+    ]
     if len(result.seeds) > 1:
         notes.append(f"Intervals cover {len(result.seeds)} training seeds and the observations.")
     if result.clamped:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fastinv.store.errors import StoreError
+from fastinv.store.errors import RunBusyError, StoreError
 from fastinv.store.schema import check_version, migrate
 
 DATABASE = "run.sqlite3"
@@ -22,6 +22,8 @@ def translated(path: Path, verb: str) -> Iterator[None]:
         yield
     except (sqlite3.Error, OSError) as error:
         raise StoreError(f"cannot {verb} {path}: {_cause(error)}") from error
+    except RunBusyError:
+        raise
     except StoreError as error:
         if str(path) in str(error):
             raise

@@ -1,0 +1,36 @@
+"""What a table says, in plain words."""
+
+from __future__ import annotations
+
+from fastinv.reports.published import COUNTS, published
+from fastinv.reports.results import ProblemResult, Row
+from fastinv.reports.text import Glyphs
+
+
+def reading(result: ProblemResult, signs: Glyphs) -> list[str]:
+    """Sentences about the best model and the published figures; none before anything is scored."""
+    scored = [row for row in result.rows if row.status == "ok" and "err_post" in row.scores]
+    if not scored or "err_post" not in result.floor.scores:
+        return []
+    best = min(scored, key=lambda row: row.scores["err_post"].mean)
+    ratio = best.scores["err_post"].mean / result.floor.scores["err_post"].mean
+    close = [
+        row.name
+        for row in scored
+        if row is not best and row.scores["err_post"].low <= best.scores["err_post"].high
+    ]
+    sentence = f"{best.name} comes closest to the true posterior, at {ratio:.2g}{signs.times} the floor"
+    sentence += f"; within its interval: {', '.join(close)}." if close else "."
+    return [sentence, *_against_paper(result, scored)]
+
+
+def _against_paper(result: ProblemResult, scored: list[Row]) -> list[str]:
+    known = [(row, paper) for row in scored if (paper := published(result.problem, row.name).err_post)]
+    if not known:
+        return []
+    worse = [row.name for row, paper in known if row.scores["err_post_4000"].mean > paper]
+    total = f"{len(known)} model{'s' if len(known) > 1 else ''} with a published Err_post"
+    counted = f" (counts there: {COUNTS})" if result.has_counts and result.counts != COUNTS else ""
+    if not worse:
+        return [f"Of {total}{counted}, none scores worse at 4000 samples than published."]
+    return [f"Of {total}{counted}, {len(worse)} score worse at 4000 samples: {', '.join(worse)}."]
