@@ -9,21 +9,53 @@ Example:
     (8,)
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from fastinv.kernels.backends import BackendStatus, BackendUnavailable, available_backends
 from fastinv.kernels.mmd.kernel_functions import Gaussian, InverseMultiquadric, MedianHeuristic
 from fastinv.kernels.mmd.op import mmd2, mmd2_terms, self_term
 from fastinv.kernels.mmd.terms import MMDTerms, SelfTerm
 
+if TYPE_CHECKING:
+    from fastinv.kernels.rejection.abc_op import abc
+    from fastinv.kernels.rejection.abc_priors import Normal, Poisson, Uniform
+    from fastinv.kernels.rejection.abc_report import ABCResult, ABCShortfallError
+
 __all__ = [
+    "ABCResult",
+    "ABCShortfallError",
     "BackendStatus",
     "BackendUnavailable",
     "Gaussian",
     "InverseMultiquadric",
     "MMDTerms",
     "MedianHeuristic",
+    "Normal",
+    "Poisson",
     "SelfTerm",
+    "Uniform",
+    "abc",
     "available_backends",
     "mmd2",
     "mmd2_terms",
     "self_term",
 ]
+
+# Loaded on first use: the samplers need SciPy, which the MMD does not.
+_HOMES = {
+    "ABCResult": "abc_report",
+    "ABCShortfallError": "abc_report",
+    "Normal": "abc_priors",
+    "Poisson": "abc_priors",
+    "Uniform": "abc_priors",
+    "abc": "abc_op",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"fastinv.kernels.rejection.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'fastinv.kernels' has no attribute {name!r}")

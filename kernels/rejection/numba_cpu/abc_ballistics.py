@@ -7,8 +7,6 @@ has not settled) is computed again in float64 at once.
 
 from __future__ import annotations
 
-import math
-
 import numba
 import numpy as np
 from numba import float32

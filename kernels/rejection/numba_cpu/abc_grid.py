@@ -42,8 +42,8 @@ def fill_grid(centres, radius, active, low, inverse_side, pad, shape, start, ite
         for axis in range(len(low)):
             lower = (centres[i, axis] - radius[i] - low[axis]) * inverse_side - pad
             upper = (centres[i, axis] + radius[i] - low[axis]) * inverse_side + pad
-            first[axis] = min(max(int(math.floor(lower)), -1), shape[axis] - 2) + 1
-            last[axis] = min(max(int(math.floor(upper)), -1), shape[axis] - 2) + 1
+            first[axis] = min(max(np.int64(math.floor(lower)), -1), shape[axis] - 2) + 1
+            last[axis] = min(max(np.int64(math.floor(upper)), -1), shape[axis] - 2) + 1
         for p in range(first[0], last[0] + 1):
             for q in range(first[1], last[1] + 1):
                 for r in range(first[2], last[2] + 1):
@@ -85,7 +85,7 @@ def _grow(hit_observation, hit_offset, hit_distance):
 
 
 @numba.njit(cache=True, nogil=True)
-def search(y, inverse_scale, centres, radius, need, factor, offset, top, start, items, occupied):
+def search(y, inverse_scale, centres, radius, need, sure, factor, offset, top, start, items, occupied):
     """Every pair of a simulation and an observation nearer to it than its radius.
 
     Args:
@@ -93,7 +93,8 @@ def search(y, inverse_scale, centres, radius, need, factor, offset, top, start, 
         inverse_scale: shape (d,).
         centres: as in `fill_grid`, and so are radius, start and items.
         radius: shape (B,).
-        need: pairs after which an observation is left out, int64, shape (B,).
+        need: an observation is left out after so many pairs nearer than `sure`, int64, shape (B,).
+        sure: a distance.
         factor: with y's dtype, shape (g,): the position on an axis of the grid is y * factor + offset ...
         offset: ... clipped to
         top: the last cell.
@@ -102,41 +103,43 @@ def search(y, inverse_scale, centres, radius, need, factor, offset, top, start, 
         occupied: uint8, shape (cells,): whether a cell's list has any.
 
     Returns:
-        Observation (int32), offset into y (int64) and distance (float64) of each pair, in order of the offset.
+        Observation (int32), offset into y (int64) and distance (float64) of each pair, by offset.
     """
     dim, n = y.shape
-    hit_observation, hit_offset = np.empty(256, np.int32), np.empty(256, np.int64)
-    hit_distance = np.empty(256)
+    hit_observation, hit_offset = np.empty(4096, np.int32), np.empty(4096, np.int64)
+    hit_distance = np.empty(4096)
     taken = np.zeros(len(radius), np.int64)
-    cell = np.empty(BLOCK, np.int32)
+    cell, candidate = np.empty(BLOCK, np.int32), np.empty(BLOCK + 1, np.int32)
+    squares = radius * radius
+    sure_square = max(sure, 0.0) ** 2
     hits = 0
     for begin in range(0, n, BLOCK):
         length = min(BLOCK, n - begin)
         cell[:] = 0
         for axis in range(len(factor)):
-            values = y[axis][begin : begin + length]
-            stride = np.int32(top[axis]) + np.int32(1)
-            _add_axis(values, factor[axis], offset[axis], top[axis], np.int32(stride), cell)
+            stride = np.int32(np.int32(top[axis]) + np.int32(1))
+            _add_axis(y[axis][begin : begin + length], factor[axis], offset[axis], top[axis], stride, cell)
+        # Without branches: whether a cell is occupied cannot be predicted.
+        candidates = 0
         for j in range(length):
-            c = cell[j]
-            if not occupied[c]:
-                continue
-            for k in range(start[c], start[c + 1]):
+            candidate[candidates] = j
+            candidates += occupied[cell[j]]
+        for candidate_index in range(candidates):
+            j = candidate[candidate_index]
+            first, last = start[cell[j]], start[cell[j] + 1]
+            while hits + last - first > len(hit_offset):
+                hit_observation, hit_offset, hit_distance = _grow(hit_observation, hit_offset, hit_distance)
+            for k in range(first, last):
                 i = items[k]
                 square = 0.0
                 for axis in range(dim):
                     difference = y[axis, begin + j] * inverse_scale[axis] - centres[i, axis]
                     square += difference * difference
-                if square < radius[i] * radius[i] and taken[i] < need[i]:
-                    taken[i] += 1
-                    if hits == len(hit_offset):
-                        hit_observation, hit_offset, hit_distance = _grow(
-                            hit_observation, hit_offset, hit_distance
-                        )
-                    hit_observation[hits], hit_offset[hits] = i, begin + j
-                    hit_distance[hits] = math.sqrt(square)
-                    hits += 1
-    return hit_observation[:hits], hit_offset[:hits], hit_distance[:hits]
+                accept = (square < squares[i]) & (taken[i] < need[i])
+                hit_observation[hits], hit_offset[hits], hit_distance[hits] = i, begin + j, square
+                hits += accept
+                taken[i] += accept & (square < sure_square)
+    return hit_observation[:hits].copy(), hit_offset[:hits].copy(), np.sqrt(hit_distance[:hits])
 
 
 @numba.njit(cache=True)

@@ -32,7 +32,8 @@ _MANTISSA_BITS = np.int32(23)
 _EXPONENT_BIAS = np.int32(127)
 _TOP_BIT = np.uint32(0x80000000)
 
-# Minimax polynomials of z / (1 - 2v) in w - CENTRE for w = -log(4 v (1 - v)) < 5, else in sqrt(w) - TAIL_CENTRE.
+# Minimax polynomials of z / (1 - 2v), v the probability beyond z: in w - CENTRE where
+# w = -log(4 v (1 - v)) < 5, else in sqrt(w) - TAIL_CENTRE.
 _SPLIT = _f(5.0)
 _CENTRE, _TAIL_CENTRE = _f(2.4993925), _f(3.4406957)
 _P = tuple(

@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 from numba import literal_unroll, types
 from numba.core.errors import TypingError
 from numba.extending import overload
 
-from fastinv.kernels.random.philox import Purpose
 from fastinv.kernels.rejection.numba_cpu.abc_math import normal64, words_of
 
-_ABC = int(Purpose.TOLERANCE_ABC)
 # Statuses of a row.
 OK, PRIOR_SHAPE, SIMULATOR_SHAPE = 0, 1, 2
 NORMAL, UNIFORM, POISSON = 0, 1, 2
@@ -40,7 +40,7 @@ def _store_overload(value, out):
             i = 0
             for element in literal_unroll(value):
                 out[i] = element
-                i += 1
+                i += 1  # noqa: SIM113 (Numba cannot enumerate these)
             return True
 
         return store_tuple
@@ -74,13 +74,13 @@ def fill_uniforms(index, k0, k1, u):
 
 
 @numba.njit(cache=True, nogil=True)
-def uniforms(first, k0, k1, u):
-    """Uniforms of the simulations first, first + 1, ...; u (n, d)."""
-    for j in range(len(u)):
-        fill_uniforms(first + j, k0, k1, u[j])
+def uniforms_of(index, k0, k1, u):
+    """Uniforms of the simulations with these numbers; u (k, d)."""
+    for i in range(len(index)):
+        fill_uniforms(index[i], k0, k1, u[i])
 
 
-def independent(kinds, first, second, cumulative):
+def independent(kinds: Any, first: Any, second: Any, cumulative: Any) -> Any:
     """Compiled prior of independent coordinates, writing in place.
 
     Args:
@@ -104,7 +104,7 @@ def independent(kinds, first, second, cumulative):
     return prior
 
 
-def in_place(prior):
+def in_place(prior: Any) -> Any:
     """A user's compiled prior (uniforms in, row out) as one that writes in place."""
 
     @numba.njit(nogil=True)
@@ -114,7 +114,7 @@ def in_place(prior):
     return write
 
 
-def make_simulate(prior, simulator):
+def make_simulate(prior: Any, simulator: Any) -> Any:
     """The fused loop: (first, k0, k1, x row, y (d_y, n), counts) -> status.
 
     Rows that raise or return a number that is not finite become NaN; `counts` takes how many raised.
@@ -148,7 +148,7 @@ def make_simulate(prior, simulator):
     return simulate
 
 
-def make_draw(prior):
+def make_draw(prior: Any) -> Any:
     """Rows of the prior by number: (numbers, k0, k1, x (k, d_x))."""
 
     @numba.njit(nogil=True)
@@ -161,8 +161,8 @@ def make_draw(prior):
     return draw
 
 
-def make_rows(function):
-    """A compiled row function over a batch: (rows (n, d), out (n, e), raised) -> whether the rows' length fits."""
+def make_rows(function: Any) -> Any:
+    """A compiled row function over a batch: (rows (n, d), out (n, e), raised) -> whether the length fits."""
 
     @numba.njit(nogil=True)
     def over_rows(rows, out, raised):

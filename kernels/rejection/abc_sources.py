@@ -1,0 +1,219 @@
+"""Where simulations come from: the built-in problems, a user's compiled functions, or batches in Python."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastinv.kernels.random import split_seed
+from fastinv.kernels.rejection import abc_reference
+from fastinv.kernels.rejection.abc_priors import Coordinates, Normal, Poisson, Uniform
+from fastinv.kernels.rejection.ballistics_reference import Throw
+from fastinv.kernels.rejection.kinematics_reference import Arm
+
+FloatArray = NDArray[np.float64]
+Numbers = NDArray[np.int64]
+# What a float32 throw may be off by, relative to the distances at hand.
+BALLISTICS_ERROR = 8e-6
+# float32 rounding of the arm's position, relative to its size, sines and cosines included.
+KINEMATICS_ROUNDING = 1e-6
+
+
+class Source(Protocol):
+    """Simulations by number: number i is a pure function of (seed, i).
+
+    Attributes:
+        dim_x: parameters.
+        dim_y: observed values.
+        error: bound on |y of `simulate` - y of `draw`|, shape (d_y,); zero where `draw` returns no y.
+        parallel: whether several threads may simulate at once.
+    """
+
+    dim_x: int
+    dim_y: int
+    error: FloatArray
+    parallel: bool
+
+    def simulate(self, first: int, count: int) -> tuple[NDArray[Any], int]:
+        """Observations of the simulations from `first` on, shape (d_y, count), and how many raised."""
+
+    def draw(self, number: Numbers) -> tuple[FloatArray, FloatArray | None]:
+        """Parameters (k, d_x) of simulations by number and, for built-in problems, observations (k, d_y)."""
+
+
+class KinematicsSource:
+    """The planar arm in a fused loop."""
+
+    dim_x, dim_y, parallel = 4, 2, True
+
+    def __init__(self, arm: Arm, seed: int) -> None:
+        from fastinv.kernels.rejection.numba_cpu.abc_math import NORMAL32_ERROR
+
+        self._key = split_seed(seed)
+        self._arm = np.array([*arm.lengths, *arm.sigmas])
+        length, angles = sum(arm.lengths), sum(arm.sigmas[1:])
+        size = arm.sigmas[0] + length * (1.0 + angles)
+        bound = NORMAL32_ERROR * (arm.sigmas[0] + 3.0 * length * angles) + KINEMATICS_ROUNDING * size
+        self.error = np.full(2, bound)
+
+    def simulate(self, first: int, count: int) -> tuple[NDArray[Any], int]:
+        from fastinv.kernels.rejection.numba_cpu import abc_kinematics
+
+        y = np.empty((2, count), np.float32)
+        abc_kinematics.simulate(first, self._arm, *self._key, y)
+        return y, 0
+
+    def draw(self, number: Numbers) -> tuple[FloatArray, FloatArray]:
+        from fastinv.kernels.rejection.numba_cpu import abc_kinematics
+
+        x, y = np.empty((len(number), 4)), np.empty((len(number), 2))
+        abc_kinematics.draw(number, self._arm, *self._key, x, y)
+        return x, y
+
+
+class BallisticsSource:
+    """The throw in a fused loop."""
+
+    dim_x, dim_y, parallel = 4, 1, True
+
+    def __init__(self, throw: Throw, seed: int) -> None:
+        from fastinv.kernels.rejection.numba_cpu.abc_ballistics import guide_of
+
+        self._key = split_seed(seed)
+        self._throw = np.array(dataclasses.astuple(throw))
+        self._cumulative = Poisson(throw.rate).cumulative()
+        self._guide = guide_of(self._cumulative)
+        self._let_through = BALLISTICS_ERROR * (throw.x1_sigma + throw.rate * throw.mass / throw.drag)
+        self.error = np.full(1, 2.0 * self._let_through)
+
+    def simulate(self, first: int, count: int) -> tuple[NDArray[Any], int]:
+        from fastinv.kernels.rejection.numba_cpu import abc_ballistics
+
+        y = np.empty((1, count), np.float32)
+        abc_ballistics.simulate(
+            first, self._throw, self._cumulative, self._guide, self._let_through, *self._key, y
+        )
+        return y, 0
+
+    def draw(self, number: Numbers) -> tuple[FloatArray, FloatArray]:
+        from fastinv.kernels.rejection.numba_cpu import abc_ballistics
+
+        x, y = np.empty((len(number), 4)), np.empty((len(number), 1))
+        abc_ballistics.draw(number, self._throw, self._cumulative, self._guide, *self._key, x, y)
+        return x, y
+
+
+class ReferenceSource:
+    """Either built-in problem in NumPy."""
+
+    dim_x, parallel = 4, False
+
+    def __init__(self, problem: Arm | Throw, seed: int) -> None:
+        self._problem, self._seed = problem, seed
+        self.dim_y = 2 if isinstance(problem, Arm) else 1
+        self.error = np.zeros(self.dim_y)
+
+    def simulate(self, first: int, count: int) -> tuple[NDArray[Any], int]:
+        return self.draw(np.arange(first, first + count))[1].T, 0
+
+    def draw(self, number: Numbers) -> tuple[FloatArray, FloatArray]:
+        if isinstance(self._problem, Arm):
+            return abc_reference.draw_kinematics(number, self._problem, self._seed)
+        return abc_reference.draw_ballistics(number, self._problem, self._seed)
+
+
+class CompiledSource:
+    """A user's @njit simulator and a compiled prior, fused into one loop."""
+
+    parallel = True
+
+    def __init__(self, simulator: Any, prior: Any, dim_x: int, dim_y: int, seed: int) -> None:
+        from fastinv.kernels.rejection.numba_cpu import abc_users
+
+        self.dim_x, self.dim_y, self.error = dim_x, dim_y, np.zeros(dim_y)
+        self._key = split_seed(seed)
+        write = compiled_prior(prior)
+        self._simulate = abc_users.make_simulate(write, simulator)
+        self._draw = abc_users.make_draw(write)
+        self._compile()
+
+    def _compile(self) -> None:
+        from numba.core.errors import NumbaError
+
+        try:
+            x, y = np.empty(self.dim_x), np.empty((self.dim_y, 1))
+            status = self._simulate(0, *self._key, x, y, _counter())
+        except NumbaError as error:
+            raise TypeError(
+                "simulator: Numba cannot compile it with its prior as functions of one row, "
+                f"simulator(x) -> y and prior(u) -> x: {_essence(error)}"
+            ) from error
+        self._check(status)
+
+    def _check(self, status: int) -> None:
+        if status:
+            name, dim = (("prior", self.dim_x), ("simulator", self.dim_y))[status - 1]
+            raise ValueError(
+                f"{name} must return {dim} number{'s' if dim > 1 else ''} per row (an array, a tuple"
+                f"{' or a number' if dim == 1 else ''}), and returned a row of another length"
+            )
+
+    def simulate(self, first: int, count: int) -> tuple[NDArray[Any], int]:
+        y, raised = np.empty((self.dim_y, count)), _counter()
+        self._check(self._simulate(first, *self._key, np.empty(self.dim_x), y, raised))
+        return y, int(raised[0])
+
+    def draw(self, number: Numbers) -> tuple[FloatArray, None]:
+        x = np.empty((len(number), self.dim_x))
+        self._draw(number, *self._key, x)
+        return x, None
+
+
+def compiled_prior(prior: Any) -> Any:
+    """A prior as a compiled function that writes in place."""
+    from fastinv.kernels.rejection.numba_cpu import abc_users
+
+    if is_compiled(prior):
+        return abc_users.in_place(prior)
+    coordinates: Coordinates = prior
+    counts = [c for c in coordinates if isinstance(c, Poisson)]
+    tables = [c.cumulative() for c in counts]
+    cumulative = np.ones((max(1, len(tables)), max([1, *map(len, tables)])))
+    kinds: list[int] = []
+    first: list[float] = []
+    second: list[float] = []
+    for c in coordinates:
+        match c:
+            case Normal(mean, sigma):
+                row = abc_users.NORMAL, mean, sigma
+            case Uniform(low, high):
+                row = abc_users.UNIFORM, low, high - low
+            case Poisson():
+                table = len([k for k in kinds if k == abc_users.POISSON])
+                cumulative[table, : len(tables[table])] = tables[table]
+                row = abc_users.POISSON, float(table), 0.0
+        kinds.append(row[0])
+        first.append(row[1])
+        second.append(row[2])
+    return abc_users.independent(
+        np.array(kinds), np.array(first, dtype=float), np.array(second, dtype=float), cumulative
+    )
+
+
+def is_compiled(function: object) -> bool:
+    """Whether it is an @njit function; Numba is not imported for it."""
+    return type(function).__module__.partition(".")[0] == "numba"
+
+
+def _counter() -> NDArray[np.int64]:
+    return np.zeros(1, dtype=np.int64)
+
+
+def _essence(error: Exception) -> str:
+    """The line of Numba's long message that says most."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if line.startswith(("it returns", "Cannot", "Unknown", "No impl"))]
+    return (telling or lines or ["no message"])[0][:300]
