@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fastinv.cli import bench, doctor, export, listing, observations
+from fastinv.cli import bench, doctor, export, listing, observations, score
 from fastinv.cli.errors import INTERRUPTED
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app = typer.Typer(
 app.command("bench")(bench.bench)
 app.command("list")(listing.list_names)
 app.command("observations")(observations.observations)
+app.command("score")(score.score)
 app.command("export")(export.export)
 app.command("doctor")(doctor.doctor)
 

@@ -196,6 +196,7 @@ def _show(folder: Path, models: tuple[str, ...], targets: list[Target], clamp: b
         results = load_results(reader, models=models, clamp=clamp)
     # With an export on stdout, the table makes room for it: data must stay parseable.
     to_stderr = any(target.name == STDOUT for target in targets)
-    print_results(results, Console(stderr=to_stderr, highlight=False))
+    # Files first: whoever reads our output may stop reading (`| head`), and that must not cost the export.
     export_all(results, targets)
+    print_results(results, Console(stderr=to_stderr, highlight=False))
     typer.echo(f"saved in {folder}", err=True)

@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from fastinv.cli.errors import checking, command
-from fastinv.cli.targets import check_targets, export_all
+from fastinv.cli.targets import check_targets, export_all, write_file
+
+FORMATS = ("json", "csv", "md", "parquet")
 
 
 @command
@@ -25,14 +27,20 @@ def export(
 ) -> None:
     """Write the results of a run to files; works while the run goes on.
 
+    JSON, CSV and Markdown hold the table, Parquet every score of every observation.
+
     Example: fastinv export kinematics-quick-seed0-1a2b3c4d --to result.json --to result.md
     """
-    from fastinv.reports import load_results
+    from fastinv.reports import load_results, parquet_bytes
     from fastinv.store import RunReader
 
     with checking():
-        targets = check_targets(to)
+        targets = check_targets(to, FORMATS)
     folder = runs / run if (runs / run).is_dir() else Path(run)
     with RunReader(folder) as reader:
         results = load_results(reader, clamp=clamp_outliers)
-    export_all(results, targets)
+        scores = parquet_bytes(reader) if any(target.form == "parquet" for target in targets) else b""
+    export_all(results, [target for target in targets if target.form != "parquet"])
+    for target in targets:
+        if target.form == "parquet":
+            write_file(Path(target.name), scores)

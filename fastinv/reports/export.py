@@ -40,7 +40,7 @@ def export_format(target: str) -> str:
 
 
 def render(results: Sequence[ProblemResult], form: str) -> str:
-    """Results in one of `FORMATS`; several seeds are separate results in JSON and pooled elsewhere."""
+    """Results as text in one of `FORMATS`."""
     return {"json": to_json, "csv": to_csv, "md": to_markdown}[form](results)
 
 

@@ -2,7 +2,8 @@
 
 from fastinv.runner.benchmark import Outcome, run_benchmark
 from fastinv.runner.events import Event, Note, StageFailed, StageFinished, StageProgress, StageStarted
-from fastinv.runner.settings import BenchSettings, resolve_models, resolve_settings
+from fastinv.runner.settings import BenchSettings, check_kernel, resolve_models, resolve_settings
+from fastinv.runner.submission import Submission, score_submission
 
 __all__ = [
     "BenchSettings",
@@ -13,7 +14,10 @@ __all__ = [
     "StageFinished",
     "StageProgress",
     "StageStarted",
+    "Submission",
+    "check_kernel",
     "resolve_models",
     "resolve_settings",
     "run_benchmark",
+    "score_submission",
 ]
