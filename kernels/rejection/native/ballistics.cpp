@@ -27,27 +27,39 @@ std::size_t Ballistics::first_level(Cell* cells) const {
   return size;
 }
 
-// Horizontal distance from the start to the impact. The impact time s (in units of m / k) is the rightmost root of
-// A exp(-s) + B s = C: Newton's iteration from s = C / B falls onto it monotonically.
-Ballistics::Reach Ballistics::reach(F64 x2, SinCos at_x3, F64 x4) const {
+Ballistics::Flight Ballistics::throw_from(F64 x2, F64 sin_x3, F64 x4) const {
   const double b = weight_;
-  const F64 a = b + drag_ * x4 * at_x3.sin, c = a + x2 * (drag_ / time_scale_);
-  I64 lands = x2 >= 0.0;
-  F64 time = c / b;
-  if (any(~lands)) {
+  const F64 a = b + drag_ * x4 * sin_x3, c = a + x2 * (drag_ / time_scale_);
+  Flight f{a, c, c / b, F64{}, x2 >= 0.0};
+  if (any(~f.lands)) {
     const F64 lowest = log(a / b);
-    lands |= a * exp(-lowest) + b * lowest <= c;
-    time = lands ? time : lowest + 1.0;
+    f.lands |= a * exp(-lowest) + b * lowest <= c;
+    f.time = f.lands ? f.time : lowest + 1.0;
   }
-  I64 moving = lands;
-  for (int step = 0; step < kNewtonSteps && any(moving); ++step) {
-    const F64 decay = a * exp(-time);
-    // A throw that grazes the ground has a double root, where the slope vanishes with the residual.
-    const F64 change = (decay + b * time - c) / max(b - decay, splat(kTiny));
-    moving &= change > 4.0 * kEpsilon * abs(time);
-    time -= keep(moving, change);
+  return f;
+}
+
+// The rightmost root of a convex function: Newton's iteration from s = C / B falls onto it monotonically. One step of
+// several flights at a time, so that their latencies overlap. Leaves decay = A exp(-s).
+void Ballistics::solve(Flight* flights, int count) const {
+  const double b = weight_;
+  I64 moving[kGroups];
+  for (int i = 0; i < count; ++i) moving[i] = flights[i].lands;
+  bool running = true;
+  for (int step = 0; step < kNewtonSteps && running; ++step) {
+    running = false;
+    for (int i = 0; i < count; ++i) {
+      Flight& f = flights[i];
+      if (step > 0 && !any(moving[i])) continue;
+      f.decay = f.a * exp(-f.time);
+      // A throw that grazes the ground has a double root, where the slope vanishes with the residual.
+      const F64 change = (f.decay + b * f.time - f.c) / max(b - f.decay, splat(kTiny));
+      moving[i] &= change > 4.0 * kEpsilon * abs(f.time);
+      f.time -= keep(moving[i], change);
+      running |= any(moving[i]);
+    }
   }
-  return {x4 * at_x3.cos * time_scale_ * (1.0 - exp(-time)), lands & (time >= 0.0)};
+  for (int i = 0; i < count; ++i) flights[i].lands &= flights[i].time >= 0.0;
 }
 
 F64 Ballistics::log_prior(F64 x1, F64 x2_distance, I64 count) const {
@@ -62,22 +74,39 @@ FASTINV_INLINE F64 to_double(I64 count) { return __builtin_convertvector(count, 
 F64 Ballistics::log_bound(const Box& box, I64 count) const {
   const F64 high2 = box.c + box.dc, x4 = to_double(count);
   const SinCos low3 = sincos(box.t), high3 = sincos(box.t + box.dt);
+  Flight flights[] = {throw_from(high2, high3.sin, x4), throw_from(box.c, low3.sin, x4)};
+  solve(flights, 2);
+  const Flight &far = flights[0], &near = flights[1];
   // h = x4 cos(x3) (m / k) (1 - exp(-s)): s is largest in one corner, the cosine in another.
-  const Reach far = reach(high2, high3, x4), near = reach(box.c, low3, x4);
-  const F64 longest = far.distance * (low3.cos / high3.cos);
-  const F64 to_apex = x4 * high3.cos * time_scale_ * (1.0 - weight_ / (weight_ + drag_ * x4 * low3.sin));
-  const F64 shortest = near.lands ? near.distance * (high3.cos / low3.cos) : to_apex;
+  const F64 speed = x4 * time_scale_;
+  const F64 longest = speed * low3.cos * (1.0 - far.decay / far.a);
+  const F64 to_apex = speed * high3.cos * (1.0 - weight_ / (weight_ + drag_ * x4 * low3.sin));
+  const F64 shortest = near.lands ? speed * high3.cos * (1.0 - near.decay / near.a) : to_apex;
   const F64 x1 = least_magnitude({y_ - longest, y_ - shortest});
   const F64 x2 = least_magnitude({box.c - x2_mean_, high2 - x2_mean_});
   return far.lands ? log_prior(x1, x2, count) : splat(-__builtin_inf());
 }
 
-F64 Ballistics::place(const Box& box, I64 count, F64 u, F64 v, F64 (&point)[4]) const {
-  const F64 x2 = box.c + box.dc * u, x3 = box.t + box.dt * v, x4 = to_double(count);
-  const Reach r = reach(x2, sincos(x3), x4);
-  const F64 x1 = y_ - r.distance;
-  point[0] = x1, point[1] = x2, point[2] = x3, point[3] = x4;
-  return r.lands ? log_prior(x1, x2 - x2_mean_, count) : splat(-__builtin_inf());
+void Ballistics::place(Block& b, int groups) const {
+  Flight flights[kGroups];
+  F64 cosine[kGroups];
+  for (int g = 0; g < groups; ++g) {
+    const Box& box = b.box[g];
+    b.point[g][1] = box.c + box.dc * b.u[g];
+    b.point[g][2] = box.t + box.dt * b.v[g];
+    b.point[g][3] = to_double(b.tag[g]);
+    const SinCos at_x3 = sincos(b.point[g][2]);
+    cosine[g] = at_x3.cos;
+    flights[g] = throw_from(b.point[g][1], at_x3.sin, b.point[g][3]);
+  }
+  solve(flights, groups);
+  for (int g = 0; g < groups; ++g) {
+    const Flight& f = flights[g];
+    const F64 x1 = y_ - b.point[g][3] * cosine[g] * time_scale_ * (1.0 - f.decay / f.a);
+    b.point[g][0] = x1;
+    b.log_density[g] =
+        f.lands ? log_prior(x1, b.point[g][1] - x2_mean_, b.tag[g]) : splat(-__builtin_inf());
+  }
 }
 
 void build_ballistics(const Problem& problem, const double* y, Envelope& e) {

@@ -52,7 +52,7 @@ void Kinematics::mark_singular(Cell* cells, std::size_t size) const {
   }
 }
 
-Kinematics::Ranges Kinematics::ranges(const Box& box, I64 regime) const {
+FASTINV_INLINE Kinematics::Ranges Kinematics::ranges(const Box& box, I64 regime) const {
   const F64 c1 = box.c + box.dc, t1 = box.t + box.dt;
   const Interval c{min(box.c, c1), max(box.c, c1)}, t{min(box.t, t1), max(box.t, t1)};
   const Interval cos_c = wave_range(c, sincos(c.low).cos, sincos(c.high).cos, 0.0);
@@ -72,7 +72,7 @@ Kinematics::Ranges Kinematics::ranges(const Box& box, I64 regime) const {
 }
 
 // A link's angle on the circle, and its factor 2 length - (radius * direction)^2 of the measure from below.
-Kinematics::Link Kinematics::circle_link(double length, Interval radius, Interval direction, I64 far) const {
+FASTINV_INLINE Kinematics::Link Kinematics::circle_link(double length, Interval radius, Interval direction, I64 far) const {
   const Interval reach = scaled_range(radius, direction);
   const double scale = 1.0 / __builtin_sqrt(2.0 * length);
   const Interval sine{clamp(reach.low * scale, -1.0, 1.0), clamp(reach.high * scale, -1.0, 1.0)};
@@ -112,7 +112,7 @@ F64 Kinematics::log_bound(const Box& box, I64 tag) const {
 }
 
 // Log prior of |x| with wrapped joint angles, up to a constant.
-F64 Kinematics::log_prior(F64 x1, F64 x2, F64 x3, F64 x4) const {
+FASTINV_INLINE F64 Kinematics::log_prior(F64 x1, F64 x2, F64 x3, F64 x4) const {
   const F64 joints[] = {abs(x2), abs(x3), abs(x4)};
   F64 result = -scale_[0] * (x1 * x1), images = splat(1.0);
   for (int k = 1; k < 4; ++k) {
@@ -130,23 +130,28 @@ F64 Kinematics::log_prior(F64 x1, F64 x2, F64 x3, F64 x4) const {
   return any(images > 1.0) ? result + log(images) : result;
 }
 
-F64 Kinematics::place(const Box& box, I64 tag, F64 u, F64 v, F64 (&point)[4]) const {
-  const I64 singular = (tag & kSingular) != 0, regime = tag & 3;
-  const F64 c = box.c + box.dc * (singular ? u * u : u), t = box.t + box.dt * (singular ? v * v : v);
-  const SinCos at_c = sincos(c);
-  const F64 rho = y2_ - l3_ * at_c.cos;
-  Curve curve = circle_point(rho, t, regime == kFar);
-  const I64 swing = regime == kSwing;
-  if (any(swing)) swing_point(swing, rho, t, curve);
-  const F64 x1 = y1_ - (curve.weighted_sines + l3_ * at_c.sin);
-  point[0] = x1, point[1] = curve.a, point[2] = curve.b, point[3] = c;
-  const F64 jacobian = singular ? 4.0 * u * v : splat(1.0);
-  const F64 log_measure = -0.5 * log(curve.inverse_square / (jacobian * jacobian));
-  return log_measure + log_prior(x1, wrap(curve.a), wrap(curve.b - curve.a), wrap(c - curve.b));
+void Kinematics::place(Block& b, int groups) const {
+  for (int g = 0; g < groups; ++g) {
+    const I64 singular = (b.tag[g] & kSingular) != 0, regime = b.tag[g] & 3;
+    const Box& box = b.box[g];
+    const F64 u = b.u[g], v = b.v[g];
+    const F64 c = box.c + box.dc * (singular ? u * u : u), t = box.t + box.dt * (singular ? v * v : v);
+    const SinCos at_c = sincos(c);
+    const F64 rho = y2_ - l3_ * at_c.cos;
+    Curve curve = circle_point(rho, t, regime == kFar);
+    const I64 swing = regime == kSwing;
+    if (any(swing)) swing_point(swing, rho, t, curve);
+    const F64 x1 = y1_ - (curve.weighted_sines + l3_ * at_c.sin);
+    const F64 jacobian = singular ? 4.0 * u * v : splat(1.0);
+    const F64 log_measure = -0.5 * log(curve.inverse_square / (jacobian * jacobian));
+    b.log_density[g] = log_measure + log_prior(x1, wrap(curve.a), wrap(curve.b - curve.a), wrap(c - curve.b));
+    // The rail's position is solved last; see finish().
+    b.point[g][1] = curve.a, b.point[g][2] = curve.b, b.point[g][3] = c;
+  }
 }
 
 // The point of the curve l1 cos a + l2 cos b = rho at t on the circle.
-Kinematics::Curve Kinematics::circle_point(F64 rho, F64 t, I64 far) const {
+FASTINV_INLINE Kinematics::Curve Kinematics::circle_point(F64 rho, F64 t, I64 far) const {
   const SinCos at_t = sincos(t);
   const F64 q = max(l1_ + l2_ - (far ? -rho : rho), F64{});
   const F64 half_a = clamp(sqrt(q / (2.0 * l1_)) * at_t.cos, -1.0, 1.0);
@@ -172,7 +177,7 @@ void Kinematics::swing_point(I64 swing, F64 rho, F64 t, Curve& curve) const {
   curve.inverse_square = swing ? rest * (long_ * long_) : curve.inverse_square;
 }
 
-// Points (x1, a, b, c) become samples: joint angles, full turns, and the rail position solved last, from the angles
+// Absolute angles a, b, c become samples: joint angles, full turns, and the rail position solved last, from the angles
 // as returned, so that the vertical residual is a rounding error.
 void Kinematics::finish(const Draw& d) const {
   for (std::size_t slot = d.begin; slot < d.end; slot += kWidth) {

@@ -1,8 +1,8 @@
-// The planar arm as a target of envelope.hpp; formulas and names are those of ../kinematics_reference.py.
+// The planar arm as a target of envelope.hpp and rejection.hpp; formulas and names are those of ../kinematics_reference.py.
 #pragma once
 
-#include "rejection/native/envelope.hpp"
 #include "rejection/native/intervals.hpp"
+#include "rejection/native/rejection.hpp"
 
 namespace fastinv {
 namespace FASTINV_ISA {
@@ -21,7 +21,7 @@ class Kinematics {
 
   std::size_t first_level(Cell* cells) const;
   F64 log_bound(const Box& box, I64 tag) const;
-  F64 place(const Box& box, I64 tag, F64 u, F64 v, F64 (&point)[4]) const;
+  void place(Block& b, int groups) const;
   void finish(const Draw& d) const;
 
  private:
