@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fastinv.kernels.backends import is_torch_tensor
 from fastinv.kernels.random import split_seed
 from fastinv.kernels.rejection import abc_reference
-from fastinv.kernels.rejection.abc_sources import is_compiled
+from fastinv.kernels.rejection.abc_sources import NotCompilableError, is_compiled, not_compilable
 
 FloatArray = NDArray[np.float64]
 Numbers = NDArray[np.int64]
@@ -84,7 +84,7 @@ class BatchSource:
         """Observations of a batch; where it raises, its halves are tried, down to single rows."""
         try:
             y = self._called(x)
-        except RowLengthError:
+        except (RowLengthError, NotCompilableError):
             raise
         except Exception as error:
             if len(x) == 1:
@@ -123,13 +123,19 @@ def _as_batches(argument: str, function: Any, dim: int) -> Callable[[Any], Any]:
 
 
 def _over_rows(argument: str, function: Any, dim: int) -> Callable[[FloatArray], FloatArray]:
+    from numba.core.errors import NumbaError
+
     from fastinv.kernels.rejection.numba_cpu import abc_users
 
     rows = abc_users.make_rows(function)
 
     def run(batch: FloatArray) -> FloatArray:
         out = np.empty((len(batch), dim))
-        if not rows(np.ascontiguousarray(batch), out, np.zeros(1, np.int64)):
+        try:
+            fits = rows(np.ascontiguousarray(batch), out, np.zeros(1, np.int64))
+        except NumbaError as error:
+            raise not_compilable(argument, error) from error
+        if not fits:
             raise RowLengthError(f"{argument} must return {dim} numbers per row")
         return out
 

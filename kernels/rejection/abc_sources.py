@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +21,12 @@ Numbers = NDArray[np.int64]
 BALLISTICS_ERROR = 8e-6
 # float32 rounding of the arm's position, relative to its size, sines and cosines included.
 KINEMATICS_ROUNDING = 1e-6
+# Users' functions whose compiled loops are kept: compiling takes seconds, and calls are repeated.
+COMPILED = 16
+
+
+class NotCompilableError(TypeError):
+    """Numba cannot compile a function that was passed to it."""
 
 
 class Source(Protocol):
@@ -131,13 +138,11 @@ class CompiledSource:
     parallel = True
 
     def __init__(self, simulator: Any, prior: Any, dim_x: int, dim_y: int, seed: int) -> None:
-        from fastinv.kernels.rejection.numba_cpu import abc_users
-
         self.dim_x, self.dim_y, self.error = dim_x, dim_y, np.zeros(dim_y)
         self._key = split_seed(seed)
-        write = compiled_prior(prior)
-        self._simulate = abc_users.make_simulate(write, simulator)
-        self._draw = abc_users.make_draw(write)
+        write = compiled_prior(prior if is_compiled(prior) else tuple(prior))
+        self._simulate = _fused(write, simulator)
+        self._draw = _drawing(write)
         self._compile()
 
     def _compile(self) -> None:
@@ -147,10 +152,7 @@ class CompiledSource:
             x, y = np.empty(self.dim_x), np.empty((self.dim_y, 1))
             status = self._simulate(0, *self._key, x, y, _counter())
         except NumbaError as error:
-            raise TypeError(
-                "simulator: Numba cannot compile it with its prior as functions of one row, "
-                f"simulator(x) -> y and prior(u) -> x: {_essence(error)}"
-            ) from error
+            raise not_compilable("simulator", error) from error
         self._check(status)
 
     def _check(self, status: int) -> None:
@@ -172,8 +174,9 @@ class CompiledSource:
         return x, None
 
 
+@functools.lru_cache(maxsize=COMPILED)
 def compiled_prior(prior: Any) -> Any:
-    """A prior as a compiled function that writes in place."""
+    """A prior (an @njit function, or a tuple of coordinates) as a compiled function that writes in place."""
     from fastinv.kernels.rejection.numba_cpu import abc_users
 
     if is_compiled(prior):
@@ -203,6 +206,20 @@ def compiled_prior(prior: Any) -> Any:
     )
 
 
+@functools.lru_cache(maxsize=COMPILED)
+def _fused(write: Any, simulator: Any) -> Any:
+    from fastinv.kernels.rejection.numba_cpu import abc_users
+
+    return abc_users.make_simulate(write, simulator)
+
+
+@functools.lru_cache(maxsize=COMPILED)
+def _drawing(write: Any) -> Any:
+    from fastinv.kernels.rejection.numba_cpu import abc_users
+
+    return abc_users.make_draw(write)
+
+
 def is_compiled(function: object) -> bool:
     """Whether it is an @njit function; Numba is not imported for it."""
     return type(function).__module__.partition(".")[0] == "numba"
@@ -212,8 +229,12 @@ def _counter() -> NDArray[np.int64]:
     return np.zeros(1, dtype=np.int64)
 
 
-def _essence(error: Exception) -> str:
-    """The line of Numba's long message that says most."""
+def not_compilable(argument: str, error: Exception) -> NotCompilableError:
+    """Numba's long message in one line: what a function returns, or else the first thing it names."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if line.startswith(("it returns", "Cannot", "Unknown", "No impl"))]
-    return (telling or lines or ["no message"])[0][:300]
+    returned = [line.removeprefix("TypingError: ") for line in lines if "it returns" in line]
+    named = [line for line in lines if line.startswith(("Cannot", "Unknown", "No impl", "NameError"))]
+    return NotCompilableError(
+        f"{argument}: Numba cannot compile it (with its prior) as a function of one float64 row: "
+        f"{(returned or named or lines or ['no message'])[0][:300]}"
+    )
