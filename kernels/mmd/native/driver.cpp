@@ -62,34 +62,53 @@ class Buffer {
   std::unique_ptr<T, Free> data_;
 };
 
+// Exponents stay above the smallest normal number's, and u below the largest number.
 template <class T>
-Kernel<T> kernel_at(const Plan& plan, double scale) {
-  const double exponents = sizeof(T) == 4 ? 125.0 : 1020.0, largest = sizeof(T) == 4 ? 1e37 : 1e300;
-  Kernel<T> k;
-  k.gaussian = plan.gaussian, k.heads = plan.head_rows, k.tails = plan.tail_rows;
+constexpr double kExponents = sizeof(T) == 4 ? 125.0 : 1020.0;
+template <class T>
+constexpr double kLargest = sizeof(T) == 4 ? 1e37 : 1e300;
+
+template <class T>
+void set_gaussian(Kernel<T>& k, const Plan& plan, double scale) {
   double rate = 0.0;
   for (int h = 0; h < plan.head_rows; ++h) {
     const double* row = plan.heads + h * plan.head_columns;
+    rate = std::ldexp(row[0] > 0.0 ? row[0] : rate, int(row[1]));
     k.rate[h] = T(row[0] * scale);
+    k.cap[h] = T(row[0] > 0.0 ? kExponents<T> / (row[0] * scale) : 0.0);
     k.count[h] = int(row[1]);
-    if (plan.gaussian) {
-      rate = std::ldexp(row[0] > 0.0 ? row[0] : rate, k.count[h]);
-      k.cap[h] = T(exponents / (row[0] > 0.0 ? row[0] * scale : 1.0));
-      k.weight[h] = T(row[2]);
-      k.growth[h] = T(rate / plan.heads[0]);
-      continue;
-    }
-    k.cap[h] = T(largest / (row[0] * scale));
+    k.weight[h] = T(row[2]);
+    k.growth[h] = T(row[2] * rate / plan.heads[0]);
+  }
+}
+
+template <class T>
+void set_multiquadric(Kernel<T>& k, const Plan& plan, double scale) {
+  for (int h = 0; h < plan.head_rows; ++h) {
+    const double* row = plan.heads + h * plan.head_columns;
+    k.rate[h] = T(row[0] * scale);
+    k.cap[h] = T(kLargest<T> / (row[0] * scale));
+    k.count[h] = int(row[1]);
     k.degree[h] = 0;
     for (int n = 1; n <= kMaxPower; ++n) {
       k.coefficient[h][n] = T(row[1 + n]);
+      k.slope_coefficient[h][n] = T(0.5 * n * row[1 + n]);
       if (row[1 + n] != 0.0) k.degree[h] = n;
     }
   }
   for (int t = 0; t < plan.tail_rows; ++t) {
-    k.tail_weight[t] = T(plan.tails[2 * t]);
-    k.tail_power[t] = T(plan.tails[2 * t + 1]);
+    const double weight = plan.tails[2 * t], power = plan.tails[2 * t + 1];
+    k.tail_weight[t] = T(weight), k.tail_power[t] = T(power);
+    k.tail_slope[t] = T(weight * power);
+    k.tail_cap[t] = T(kExponents<T> / power);
   }
+}
+
+template <class T>
+Kernel<T> kernel_at(const Plan& plan, double scale) {
+  Kernel<T> k;
+  k.gaussian = plan.gaussian, k.heads = plan.head_rows;
+  plan.gaussian ? set_gaussian(k, plan, scale) : set_multiquadric(k, plan, scale);
   return k;
 }
 

@@ -8,14 +8,12 @@ namespace fastinv {
 namespace FASTINV_ISA {
 namespace {
 
-using mmd::kRowBlock;
 using mmd::Share;
 
-constexpr int R = kRowBlock;
 constexpr int kVectorsPerSum = 32;
 
 // Differences of R rows of a, from row i, to one vector of b, from row j; D is the dimension, or 0 for any.
-template <class T, int D>
+template <class T, int D, int R>
 struct Distances {
   using V = Vec<T>;
   const Share<T>& s;
@@ -28,14 +26,14 @@ struct Distances {
     {
       const V b = column(0, j);
       for (int r = 0; r < R; ++r) {
-        const V t = row(0, i + r) - b;
+        const V t = b - row(0, i + r);
         d2[r] = t * t;
       }
     }
     for (int k = 1; k < dimensions(); ++k) {
       const V b = column(k, j);
       for (int r = 0; r < R; ++r) {
-        const V t = row(k, i + r) - b;
+        const V t = b - row(k, i + r);
         d2[r] += t * t;
       }
     }
@@ -54,21 +52,21 @@ FASTINV_INLINE IntVec<T> counted(const Share<T>& s, int row, int j) {
 }
 
 // Adds factor * slope * (a - b) of R x W pairs to the pulls: rows gather in `gathered`, columns in memory.
-template <class T, int D>
-FASTINV_INLINE void pull(const Distances<T, D>& at, int i, int j, const Vec<T> (&slope)[R], Vec<T>* gathered) {
+template <class T, int D, int R>
+FASTINV_INLINE void pull(const Distances<T, D, R>& at, int i, int j, const Vec<T> (&slope)[R], Vec<T>* gathered) {
   using V = Vec<T>;
   const Share<T>& s = at.s;
   for (int k = 0; k < at.dimensions(); ++k) {
     const V b = at.column(k, j);
     V total = V{};
     for (int r = 0; r < R; ++r) {
-      const V force = slope[r] * (at.row(k, i + r) - b);
+      const V force = slope[r] * (b - at.row(k, i + r));
       gathered[k * R + r] += force;
       total += force;
     }
     if (s.pull_b != nullptr) {
       T* target = s.pull_b + k * s.b.stride + j;
-      store(target, Vec<T>(load(target) - total));
+      store(target, Vec<T>(load(target) + s.factor * total));
     }
   }
 }
@@ -77,12 +75,13 @@ template <class T, int D, bool Gradient, class Evaluator>
 struct PairLoop {
   using V = Vec<T>;
   static constexpr int W = kLanes<T>;
+  static constexpr int R = Gradient ? mmd::kGradientRowBlock : mmd::kRowBlock;
   const Share<T>& s;
   const Evaluator& kernel;
 
   template <bool Masked>
   FASTINV_INLINE void tile(int i, int j, V (&sum)[R], V* gathered) const {
-    const Distances<T, D> at{s};
+    const Distances<T, D, R> at{s};
     V d2[R], value[R], slope[R];
     at(i, j, d2);
     kernel.template operator()<R, Gradient>(d2, value, slope);
@@ -93,7 +92,6 @@ struct PairLoop {
         if (Gradient) slope[r] = keep(mask, slope[r]);
       }
       sum[r] += value[r];
-      if (Gradient) slope[r] *= s.factor;
     }
     if (Gradient) pull(at, i, j, slope, gathered);
   }
@@ -115,8 +113,10 @@ struct PairLoop {
     if (Gradient)
       for (int r = 0; r < R; ++r)
         for (int k = 0; k < d; ++k)
-          if (i + r < s.a.rows) s.pull_a[k * s.a.stride + i + r] += T(fastinv::FASTINV_ISA::sum(gathered[k * R + r]));
-    return fastinv::FASTINV_ISA::sum((sum[0] + sum[1]) + (sum[2] + sum[3]));
+          if (i + r < s.a.rows) s.pull_a[k * s.a.stride + i + r] -= T(s.factor * fastinv::FASTINV_ISA::sum(gathered[k * R + r]));
+    double total = 0.0;
+    for (int r = 0; r < R; ++r) total += fastinv::FASTINV_ISA::sum(sum[r]);
+    return total;
   }
 
   double run() const {
@@ -141,32 +141,49 @@ double run(const Share<T>& share, const mmd::Kernel<T>& k) {
   return PairLoop<T, D, false, Evaluator>{share, kernel}.run();
 }
 
-template <class T, int D>
-double by_kernel(const Share<T>& share, const mmd::Kernel<T>& k) {
-  if (!k.gaussian) return run<T, D, MultiquadricSum<T>>(share, k);
-  if (k.heads == 1 && k.weight[0] == T(1) && k.count[0] == 0) return run<T, D, SingleGaussian<T>>(share, k);
-  return run<T, D, GaussianSum<T>>(share, k);
-}
-
-template <class T>
+// Dimensions that the loops are unrolled for: up to 8 for the kernels that are used most, in float; a few for
+// everything else, which keeps the extension small. All others share the loop over any dimension.
+template <class T, class Evaluator>
 double by_dimension(const Share<T>& share, const mmd::Kernel<T>& k) {
   switch (share.dimensions) {
-    case 1: return by_kernel<T, 1>(share, k);
-    case 2: return by_kernel<T, 2>(share, k);
-    case 3: return by_kernel<T, 3>(share, k);
-    case 4: return by_kernel<T, 4>(share, k);
-    case 5: return by_kernel<T, 5>(share, k);
-    case 6: return by_kernel<T, 6>(share, k);
-    case 7: return by_kernel<T, 7>(share, k);
-    case 8: return by_kernel<T, 8>(share, k);
-    default: return by_kernel<T, 0>(share, k);
+    case 1: return run<T, 1, Evaluator>(share, k);
+    case 2: return run<T, 2, Evaluator>(share, k);
+    case 3: return run<T, 3, Evaluator>(share, k);
+    case 4: return run<T, 4, Evaluator>(share, k);
+    case 5: return run<T, 5, Evaluator>(share, k);
+    case 6: return run<T, 6, Evaluator>(share, k);
+    case 7: return run<T, 7, Evaluator>(share, k);
+    case 8: return run<T, 8, Evaluator>(share, k);
+    default: return run<T, 0, Evaluator>(share, k);
   }
+}
+
+template <class T, class Evaluator>
+double by_few_dimensions(const Share<T>& share, const mmd::Kernel<T>& k) {
+  switch (share.dimensions) {
+    case 2: return run<T, 2, Evaluator>(share, k);
+    case 4: return run<T, 4, Evaluator>(share, k);
+    default: return run<T, 0, Evaluator>(share, k);
+  }
+}
+
+double sum_float(const Share<float>& share, const mmd::Kernel<float>& k) {
+  if (SingleGaussian<float>::serves(k)) return by_dimension<float, SingleGaussian<float>>(share, k);
+  if (HalfTwoAndPower<float>::serves(k)) return by_dimension<float, HalfTwoAndPower<float>>(share, k);
+  if (GaussianOctaves<float>::serves(k)) return by_few_dimensions<float, GaussianOctaves<float>>(share, k);
+  if (k.gaussian) return by_few_dimensions<float, GaussianSum<float>>(share, k);
+  return by_few_dimensions<float, MultiquadricSum<float>>(share, k);
+}
+
+double sum_double(const Share<double>& share, const mmd::Kernel<double>& k) {
+  if (k.gaussian) return by_few_dimensions<double, GaussianSum<double>>(share, k);
+  return by_few_dimensions<double, MultiquadricSum<double>>(share, k);
 }
 
 }  // namespace
 
 extern const mmd::PairLoops pair_loops;
-const mmd::PairLoops pair_loops = {&by_dimension<float>, &by_dimension<double>};
+const mmd::PairLoops pair_loops = {&sum_float, &sum_double};
 
 }  // namespace FASTINV_ISA
 }  // namespace fastinv

@@ -6,8 +6,8 @@
 namespace fastinv {
 namespace mmd {
 
-// Rows that the pair loops take at a time; packed rows are padded to a multiple of kPad.
-constexpr int kRowBlock = 4;
+// Rows that the pair loops take at a time, without and with gradients; packed rows are padded to a multiple of kPad.
+constexpr int kRowBlock = 4, kGradientRowBlock = 2;
 constexpr int kPad = 16;
 
 // Largest number of rows of a plan (plan.py); kernels with more terms are refused in Python.
@@ -19,15 +19,18 @@ constexpr int kMaxPower = 8;
 template <class T>
 struct Kernel {
   bool gaussian;
-  int heads, tails;
-  T rate[kMaxHeads];                   // positive where a step starts a new exponential, and for every imq group
-  T cap[kMaxHeads];                    // squared distances are clipped here: beyond, the term is 0 in T or overflows
-  int count[kMaxHeads];                // gaussian: squarings; imq: number of general terms
-  T weight[kMaxHeads];                 // gaussian
-  T growth[kMaxHeads];                 // gaussian: rate of the squared exponential, for slopes
-  T coefficient[kMaxHeads][kMaxPower + 1];  // imq: of u^(-k/2) at index k; index 0 is 0
-  int degree[kMaxHeads];               // imq: highest k with a coefficient
+  int heads;
+  T rate[kMaxHeads];     // positive where a step starts a new exponential, and for every imq group
+  T cap[kMaxHeads];      // squared distances are clipped here: beyond, the term is 0 in T or would overflow
+  int count[kMaxHeads];  // gaussian: squarings; imq: number of general terms
+  T weight[kMaxHeads];   // gaussian
+  T growth[kMaxHeads];   // gaussian: weight times rate, relative to the first rate, for slopes
+  int degree[kMaxHeads];                          // imq: highest n with a coefficient
+  T coefficient[kMaxHeads][kMaxPower + 1];        // imq: c_n of u^(-n/2) at index n; index 0 is not used
+  T slope_coefficient[kMaxHeads][kMaxPower + 1];  // imq: n/2 c_n
   T tail_weight[kMaxTails], tail_power[kMaxTails];
+  T tail_slope[kMaxTails];  // weight times power
+  T tail_cap[kMaxTails];    // logarithms are clipped here
 };
 
 // One sample, packed: coordinate k of row i at data[k * stride + i], rows padded with zeros, aligned to 64 bytes.
