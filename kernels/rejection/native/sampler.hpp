@@ -9,7 +9,7 @@ namespace fastinv {
 
 constexpr int kMaxPasses = 24;
 constexpr double kMaxShare = 1.0 / 256.0;
-constexpr int kGuideBits = 10;
+constexpr int kGuideBits = 11;
 constexpr int kMaxAttempts = 100000;
 // A pass splits fewer than 1 / kMaxShare cells, each into four.
 constexpr std::size_t kMostHeavy = 256;
