@@ -97,6 +97,11 @@ def _title(result: ProblemResult, signs: Glyphs) -> str:
     )
 
 
+def _printable(text: str) -> str:
+    """Without control characters: a message may come from anywhere, and a terminal obeys what it is sent."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 def _notes(result: ProblemResult, signs: Glyphs) -> list[str]:
     notes = [
         *reading(result, signs),
@@ -112,7 +117,7 @@ def _notes(result: ProblemResult, signs: Glyphs) -> list[str]:
     for row in (result.floor, *result.rows):
         if row.status == "failed":
             where = f" (details: {row.log})" if row.log else ""
-            notes.append(f"{row.name} failed: {row.error}{where}")
+            notes.append(_printable(f"{row.name} failed: {row.error}{where}"))
         elif row.status == "skipped":
             notes.append(f"{row.name} is not finished; the same command goes on with it.")
     return notes

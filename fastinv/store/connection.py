@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fastinv.store.errors import RunBusyError, StoreError
-from fastinv.store.schema import check_version, migrate
+from fastinv.store.schema import SCHEMA_VERSION, check_tables, check_version, migrate
 
 DATABASE = "run.sqlite3"
 # Long enough for a reader to let go, short enough not to look like a hang.
@@ -20,7 +20,7 @@ def translated(path: Path, verb: str) -> Iterator[None]:
     """Turn errors of SQLite and the file system into a StoreError that names the file and the cause."""
     try:
         yield
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, UnicodeDecodeError, OverflowError) as error:
         raise StoreError(f"cannot {verb} {path}: {_cause(error)}") from error
     except RunBusyError:
         raise
@@ -42,6 +42,7 @@ def connect_for_writing(path: Path) -> sqlite3.Connection:
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA foreign_keys = ON")
             migrate(connection)
+            check_tables(connection, SCHEMA_VERSION)
             connection.execute("PRAGMA journal_mode = WAL")
             # Commits are rare (one per stage), so each may wait for the disk.
             connection.execute("PRAGMA synchronous = FULL")
@@ -69,7 +70,7 @@ def connect_for_reading(path: Path) -> sqlite3.Connection:
             try:
                 connection.execute("PRAGMA trusted_schema = OFF")
                 connection.execute("PRAGMA query_only = ON")
-                check_version(connection)
+                check_tables(connection, check_version(connection))
                 return connection
             except sqlite3.OperationalError as error:
                 connection.close()
@@ -86,13 +87,13 @@ def _read_only(error: sqlite3.OperationalError) -> bool:
 
 
 def _cause(error: BaseException) -> str:
-    text = str(error)
+    text = " ".join(str(error).split())[:200]
     if isinstance(error, OSError):
         return error.strerror or text
     if "full" in text:
         return "the disk is full; make room and run the same command again"
     if "readonly" in text:
         return "the file or its folder is read-only"
-    if "not a database" in text or "malformed" in text:
+    if any(sign in text for sign in ("not a database", "malformed", "decode", "corrupt", "disk I/O")):
         return "the file is damaged or not an SQLite database"
     return text

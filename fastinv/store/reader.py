@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastinv.store.connection import DATABASE, connect_for_reading, translated
+from fastinv.store.content import check_row, check_settings, parse_object, score_columns
 from fastinv.store.records import ModelFacts, Stage, StageKey, TimingRow
 
 FloatArray = NDArray[np.float64]
@@ -22,7 +22,9 @@ def read_stages(connection: sqlite3.Connection) -> dict[StageKey, Stage]:
     rows = connection.execute(
         "SELECT problem, model, seed, stage, status, seconds, error, log FROM stage ORDER BY id"
     )
-    stages = (Stage(StageKey(*row[:4]), *row[4:]) for row in rows)
+    stages = [
+        Stage(StageKey(*row[:4]), *row[4:]) for row in (check_row(r, "ssissfTT", "stage") for r in rows)
+    ]
     return {stage.key: stage for stage in stages}
 
 
@@ -55,28 +57,32 @@ class RunReader:
     ) -> None:
         self._connection.close()
 
-    def _rows(self, query: str, *arguments: Any) -> list[tuple[Any, ...]]:
-        with translated(self.path, "read run"):
-            return self._connection.execute(query, arguments).fetchall()
-
     @property
     def settings(self) -> dict[str, Any]:
         """The settings that the run was made with."""
-        settings: dict[str, Any] = self._json("SELECT settings FROM run")
+        ((text,),) = self._rows("SELECT settings FROM run", "t") or [(None,)]
+        with translated(self.path, "read run"):
+            settings = parse_object(text, "settings")
+            check_settings(settings)
         return settings
 
     @property
     def provenance(self) -> dict[str, Any]:
         """Provenance of the last session, with its start and end and the number of sessions."""
-        rows = self._rows("SELECT provenance, started, ended FROM session ORDER BY id")
+        rows = self._rows("SELECT provenance, started, ended FROM session ORDER BY id", "tsS")
         if not rows:
             return {}
-        return {**json.loads(rows[-1][0]), "started": rows[0][1], "ended": rows[-1][2], "sessions": len(rows)}
+        with translated(self.path, "read run"):
+            last = parse_object(rows[-1][0], "provenance")
+        return {**last, "started": rows[0][1], "ended": rows[-1][2], "sessions": len(rows)}
 
     def protocol(self, problem: str) -> tuple[str, dict[str, Any]] | None:
         """(hash, content) of the protocol behind a problem's scores, None before scoring began."""
-        rows = self._rows("SELECT hash, content FROM protocol WHERE problem = ?", problem)
-        return (rows[0][0], json.loads(rows[0][1])) if rows else None
+        rows = self._rows("SELECT hash, content FROM protocol WHERE problem = ?", "st", problem)
+        if not rows:
+            return None
+        with translated(self.path, "read run"):
+            return rows[0][0], parse_object(rows[0][1], "protocol")
 
     def stages(self) -> dict[StageKey, Stage]:
         """State of every stage."""
@@ -87,29 +93,27 @@ class RunReader:
         """Facts by (problem, model, seed)."""
         return {
             (row[0], row[1], row[2]): ModelFacts(*row[3:7], *(bool(flag) for flag in row[7:]))
-            for row in self._rows("SELECT * FROM model")
+            for row in self._rows("SELECT * FROM model", "ssissiIiii")
         }
 
     def scores(self, problem: str, model: str, seed: int) -> dict[str, FloatArray]:
         """Per-observation scores by metric; NULL comes back as NaN."""
         rows = self._rows(
             "SELECT score.metric, score.observation, score.value "
-            "FROM stage JOIN score ON score.stage = stage.id "
+            "FROM score JOIN stage ON score.stage = stage.id "
             "WHERE stage.problem = ? AND stage.model = ? AND stage.seed = ? AND stage.status = 'done' "
             "ORDER BY score.metric, score.observation",
-            problem, model, seed,
+            "siF", problem, model, seed,
         )  # fmt: skip
-        values: dict[str, list[float]] = {}
-        for metric, _, value in rows:
-            values.setdefault(metric, []).append(np.nan if value is None else value)
-        return {metric: np.array(column, dtype=np.float64) for metric, column in values.items()}
+        with translated(self.path, "read run"):
+            return score_columns(rows)
 
     def curves(self, problem: str, model: str, seed: int) -> dict[str, list[tuple[int, float]]]:
         """Training curves by name, each a list of (step, value)."""
         rows = self._rows(
-            "SELECT curve.name, curve.step, curve.value FROM stage JOIN curve ON curve.stage = stage.id "
+            "SELECT curve.name, curve.step, curve.value FROM curve JOIN stage ON curve.stage = stage.id "
             "WHERE stage.problem = ? AND stage.model = ? AND stage.seed = ? ORDER BY curve.name, curve.step",
-            problem, model, seed,
+            "siF", problem, model, seed,
         )  # fmt: skip
         curves: dict[str, list[tuple[int, float]]] = {}
         for name, step, value in rows:
@@ -120,12 +124,14 @@ class RunReader:
         """Measured latencies by what was measured."""
         rows = self._rows(
             "SELECT what, median_ms, q25_ms, q75_ms, repeats "
-            "FROM stage JOIN timing ON timing.stage = stage.id "
+            "FROM timing JOIN stage ON timing.stage = stage.id "
             "WHERE problem = ? AND model = ? AND seed = ?",
-            problem, model, seed,
+            "sfffi", problem, model, seed,
         )  # fmt: skip
         return {row[0]: TimingRow(*row) for row in rows}
 
-    def _json(self, query: str) -> Any:
-        rows = self._rows(query)
-        return json.loads(rows[0][0]) if rows else {}
+    def _rows(self, query: str, kinds: str, *arguments: Any) -> list[tuple[Any, ...]]:
+        """Rows of a query whose columns have the given kinds, see `check_row`."""
+        with translated(self.path, "read run"):
+            table = query.partition("FROM ")[2].split()[0]
+            return [check_row(row, kinds, table) for row in self._connection.execute(query, arguments)]

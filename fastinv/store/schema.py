@@ -6,6 +6,8 @@ docs/runs.md describes every table; keep the two in step.
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
+from functools import cache
 
 from fastinv.store.errors import StoreError
 
@@ -108,6 +110,30 @@ def migrate(connection: sqlite3.Connection) -> None:
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {number + 1}")
+
+
+def check_tables(connection: sqlite3.Connection, version: int) -> None:
+    """Check that the tables are ours to the letter.
+
+    A file from elsewhere might have a view that never ends in place of a table, or triggers.
+
+    Raises:
+        StoreError: a table is missing or altered, or there is a trigger.
+    """
+    query = "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite%'"
+    found = set(connection.execute(query))
+    if _expected(version) - found or any(kind == "trigger" for kind, _, _ in found):
+        raise StoreError(f"its tables are not those of schema version {version}")
+
+
+@cache
+def _expected(version: int) -> frozenset[tuple[str, str, str]]:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for script in MIGRATIONS[:version]:
+            connection.executescript(script)
+        return frozenset(
+            connection.execute("SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite%'")
+        )
 
 
 def check_version(connection: sqlite3.Connection, *, new_is_fine: bool = False) -> int:

@@ -28,7 +28,13 @@ from fastinv.store.schema import APPLICATION_ID, SCHEMA_VERSION
 
 KEY = StageKey("kinematics", "cinn", 0, "score")
 FACTS = ModelFacts("cINN", "flow", 1234, 4, True, False, False)
-SETTINGS = {"seeds": [0], "preset": "smoke"}
+SETTINGS = {
+    "problems": ["kinematics"],
+    "seeds": [0],
+    "counts": "factorised",
+    "kernel": "paper",
+    "preset": {"name": "smoke", "observations": 3, "samples": 5},
+}
 
 
 def open_run(folder: Path, *, settings_hash: str = "a", fresh: bool = False) -> RunWriter:
@@ -134,8 +140,8 @@ def test_the_second_process_is_told_who_holds_the_run(tmp_path: Path) -> None:
 
 def test_other_settings_are_never_mixed_in(tmp_path: Path) -> None:
     open_run(tmp_path / "r").close("finished")
-    with pytest.raises(SettingsMismatchError, match="preset: smoke there, quick here"):
-        RunWriter(tmp_path / "r", settings={**SETTINGS, "preset": "quick"}, settings_hash="b", provenance={})
+    with pytest.raises(SettingsMismatchError, match="kernel: paper there, hint here"):
+        RunWriter(tmp_path / "r", settings={**SETTINGS, "kernel": "hint"}, settings_hash="b", provenance={})
     # The refused attempt leaves neither a lock nor a trace.
     with open_run(tmp_path / "r") as run:
         finish(run)
@@ -212,7 +218,7 @@ def test_nothing_is_left_beside_a_closed_run(tmp_path: Path) -> None:
 
 
 KILLED_IN_MID_COMMIT = """
-import os, signal, sys
+import json, os, signal, sys
 from pathlib import Path
 import numpy as np
 from fastinv.store import RunWriter, StageKey, StageResult
@@ -220,7 +226,7 @@ class Bomb(dict):
     def items(self):
         yield "err_post", np.zeros(500)
         os.kill(os.getpid(), signal.SIGKILL)
-settings = {"seeds": [0], "preset": "smoke"}
+settings = json.loads(sys.argv[2])
 run = RunWriter(Path(sys.argv[1]), settings=settings, settings_hash="a", provenance={})
 train, score = (StageKey("kinematics", "cinn", 0, stage) for stage in ("train", "score"))
 run.begin(train)
@@ -232,7 +238,8 @@ run.finish(score, StageResult(1.0, scores=Bomb()))
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
 def test_a_process_killed_in_mid_commit_loses_that_commit_only(tmp_path: Path) -> None:
-    killed = subprocess.run([sys.executable, "-c", KILLED_IN_MID_COMMIT, str(tmp_path / "r")], check=False)
+    command = [sys.executable, "-c", KILLED_IN_MID_COMMIT, str(tmp_path / "r"), json.dumps(SETTINGS)]
+    killed = subprocess.run(command, check=False)
     assert killed.returncode == -9
     with open_run(tmp_path / "r") as run:
         assert {k.stage: s.status for k, s in run.stages().items()} == {"train": "done"}
@@ -262,3 +269,66 @@ def test_settings_are_kept_as_json(tmp_path: Path) -> None:
         ((text,),) = raw.execute("SELECT settings FROM run").fetchall()
     raw.close()
     assert json.loads(text) == SETTINGS
+
+
+def tampered(folder: Path, *statements: str) -> None:
+    with sqlite3.connect(folder / "run.sqlite3") as raw:
+        for statement in statements:
+            raw.execute(statement)
+    raw.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("UPDATE run SET settings = '{'", "its settings cannot be read"),
+        ("UPDATE run SET settings = '[]'", "its settings cannot be read"),
+        ("UPDATE run SET settings = '{\"problems\": []}'", "its settings cannot be read"),
+        ("DELETE FROM run", "its settings cannot be read"),
+        ("UPDATE score SET value = 'much'", "table 'score' has 'much' in a wrong place"),
+        ("UPDATE score SET value = x'00' WHERE observation = 1", "in a wrong place"),
+        ("DELETE FROM score WHERE observation = 1", "scores of 'err_post' are missing"),
+        ("UPDATE stage SET model = 'a' || char(27) || '[2J'", "in a wrong place"),
+        ("UPDATE session SET provenance = '!'", "its provenance cannot be read"),
+        ("CREATE TRIGGER t AFTER INSERT ON stage BEGIN DELETE FROM score; END", "its tables are not those"),
+        ("ALTER TABLE score ADD COLUMN extra", "its tables are not those"),
+        ("DROP VIEW scores", "its tables are not those"),
+    ],
+)
+def test_tampered_content_is_refused(tmp_path: Path, statement: str, message: str) -> None:
+    with open_run(tmp_path) as run:
+        finish(run)
+    tampered(tmp_path, statement)
+    with pytest.raises(StoreError, match=message), RunReader(tmp_path) as read:
+        read.settings, read.stages(), read.scores(*KEY[:3]), read.provenance
+
+
+def test_a_view_that_never_ends_is_not_looked_at(tmp_path: Path) -> None:
+    with open_run(tmp_path) as run:
+        finish(run)
+    endless = "SELECT 1, 'm', 0, 1.0 UNION ALL SELECT * FROM f"
+    view = f"WITH RECURSIVE f(stage, metric, observation, value) AS ({endless}) SELECT * FROM f"
+    tampered(tmp_path, "DROP VIEW scores", "DROP TABLE score", f"CREATE VIEW score AS {view}")
+    with pytest.raises(StoreError, match="its tables are not those"):
+        RunReader(tmp_path)
+
+
+def test_damaged_bytes_never_crash_the_reader(tmp_path: Path) -> None:
+    with open_run(tmp_path) as run:
+        finish(run)
+        run.describe_model("kinematics", "cinn", 0, FACTS)
+    original, refused = (tmp_path / "run.sqlite3").read_bytes(), 0
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        data = bytearray(original)
+        for place in rng.integers(len(data), size=rng.integers(1, 2000)):
+            data[place] = rng.integers(256)
+        (tmp_path / "run.sqlite3").write_bytes(data[: rng.integers(1, 2 * len(data))])
+        for name in ("run.sqlite3-wal", "run.sqlite3-shm"):
+            (tmp_path / name).unlink(missing_ok=True)
+        try:
+            with RunReader(tmp_path) as read:
+                read.settings, read.stages(), read.models(), read.scores(*KEY[:3])
+        except StoreError:
+            refused += 1
+    assert refused > 50
