@@ -92,11 +92,14 @@ def bca_interval(values: ArrayLike) -> tuple[float, float]:
     sample = np.asarray(values, dtype=np.float64)
     if len(sample) < 2:
         return math.nan, math.nan
+    # The interval scales with the scores; without this the cubes of hopeless ones would overflow.
+    scale = float(np.abs(sample).max()) or 1.0
+    sample = sample / scale
     mean = sample.mean()
     deviation = sample - mean
     spread = float((deviation**2).sum())
     if spread == 0.0:
-        return float(mean), float(mean)
+        return float(mean) * scale, float(mean) * scale
     means = np.concatenate([weights @ sample for weights in _weight_blocks(len(sample))])
     normal = NormalDist()
     below = ((means < mean).sum() + 0.5 * (means == mean).sum()) / len(means)
@@ -106,7 +109,7 @@ def bca_interval(values: ArrayLike) -> tuple[float, float]:
     for tail in ((1.0 - LEVEL) / 2.0, (1.0 + LEVEL) / 2.0):
         z = bias + normal.inv_cdf(tail)
         probabilities.append(normal.cdf(bias + z / (1.0 - acceleration * z)))
-    low, high = np.quantile(means, probabilities)
+    low, high = np.quantile(means, probabilities) * scale
     return float(low), float(high)
 
 

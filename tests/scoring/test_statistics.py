@@ -85,3 +85,11 @@ def test_clamping_touches_the_upper_tail_alone() -> None:
     assert clamped[0, 6] == 4.5 + 1.5 * 3.0
     assert np.isnan(clamped[0, 7])
     assert np.isnan(clamp_outliers([np.nan])).all()
+
+
+def test_hopeless_scores_do_not_overflow() -> None:
+    """A model that explodes has errors of 1e200; warnings are errors here."""
+    summary = summarise(1e200 * np.arange(1.0, 50.0))
+    assert summary.low < summary.mean == pytest.approx(25e200) < summary.high
+    small = summarise(np.arange(1.0, 50.0))
+    assert summary.high == pytest.approx(1e200 * small.high)
