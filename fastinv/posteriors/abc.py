@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from fastinv.problems import Problem
+from fastinv.problems.abc import abc_posterior
 
 FloatArray = NDArray[np.float64]
 
 PRIOR_DRAWS = 2_000_000
+# Draws from which the scale of each observed value is taken.
+PILOT_DRAWS = 20_000
 
 
 def nearest_neighbour_abc(
-    problem: Problem, y_star: FloatArray, n: int, seed: int = 0, *, prior_draws: int = PRIOR_DRAWS
+    problem: Problem,
+    y_star: FloatArray,
+    n: int,
+    seed: int = 0,
+    *,
+    prior_draws: int = PRIOR_DRAWS,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> FloatArray:
     """The n prior draws whose images are nearest to each y*: ABC with the tolerance that yields n samples.
 
@@ -27,21 +37,28 @@ def nearest_neighbour_abc(
         n: samples per observation.
         seed: seed of the prior draws.
         prior_draws: how many to choose from.
+        on_progress: called with (draws made, draws in all) about ten times a second.
 
     Returns:
-        float64 array of shape (B, n, d_x).
+        float64 array of shape (B, n, d_x), nearest first.
 
     Raises:
-        ValueError: fewer usable prior draws than samples asked for.
+        ValueError: n > prior_draws.
+        ABCShortfallError: fewer usable prior draws than samples asked for.
     """
     y_star = problem.check_observations(y_star)
-    x = problem.sample_prior(prior_draws, seed=seed)
-    y = problem.simulate(x)
-    usable = np.isfinite(y).all(axis=1)
-    x, y = x[usable], y[usable]
-    if len(x) < n:
-        raise ValueError(f"n must be at most the number of usable prior draws, {len(x)}, got {n}")
-    scale = y.std(axis=0)
+    pilot = problem.simulate(problem.sample_prior(PILOT_DRAWS, seed=seed))
+    scale = pilot[np.isfinite(pilot).all(axis=1)].std(axis=0)
     scale[scale == 0.0] = 1.0
-    _, index = cKDTree(y / scale).query(y_star / scale, k=[*range(1, n + 1)], workers=-1)
-    return np.asarray(x[index])
+    report = None if on_progress is None else lambda p: on_progress(p.simulations, p.max_simulations)
+    result = abc_posterior(
+        problem,
+        y_star,
+        n,
+        nearest=True,
+        scale=scale,
+        seed=seed,
+        max_simulations=prior_draws,
+        on_progress=report,
+    )
+    return result.x

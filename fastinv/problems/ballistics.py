@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from scipy.special import gammaln, ndtri
 from scipy.stats import poisson
 
-from fastinv.problems.base import Array, Coordinate, FloatArray, Problem, by_array_type
+from fastinv.problems.base import (
+    Array,
+    Coordinate,
+    FloatArray,
+    FusedSimulator,
+    Problem,
+    by_array_type,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -69,6 +76,7 @@ class Ballistics(Problem):
     )
     observed = (Coordinate("y", "m"),)
     has_exact_posterior = True
+    fused_simulator: FusedSimulator | None = "ballistics"
     settings = BallisticsSettings()
 
     def _prior_from_uniforms(self, u: FloatArray) -> FloatArray:
@@ -192,6 +200,7 @@ class Ballistics2021Code(Ballistics):
     name = "ballistics-2021code"
     title = "Inverse ballistics (public code of 2021)"
     has_exact_posterior = False
+    fused_simulator = None
     settings = BallisticsSettings(angle_max=math.radians(81.0))
     time_grid = np.linspace(0.0, 6.0, 1500)
 

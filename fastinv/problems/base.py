@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import torch
 
 Kind = Literal["real", "angle", "count"]
+# Problems that `fastinv.kernels.abc` has a compiled loop for.
+FusedSimulator = Literal["kinematics", "ballistics"]
 FloatArray = NDArray[np.float64]
 # A forward process answers in the array type that it was asked in.
 Array = TypeVar("Array", NDArray[Any], "torch.Tensor")
@@ -58,6 +60,8 @@ class Problem(ABC):
     parameters: tuple[Coordinate, ...]
     observed: tuple[Coordinate, ...]
     has_exact_posterior: bool = False
+    # None where ABC calls `simulate` in batches; so must a subclass that changes prior or simulator.
+    fused_simulator: FusedSimulator | None = None
 
     @property
     def dim_x(self) -> int:
@@ -168,29 +172,43 @@ class Problem(ABC):
         return y
 
     def sample_posterior(
-        self, y_star: ArrayLike, n: int, seed: int = 0, *, backend: str = "auto"
+        self,
+        y_star: ArrayLike,
+        n: int,
+        seed: int = 0,
+        *,
+        backend: str = "auto",
+        tolerance: float | None = None,
     ) -> FloatArray:
-        """Exact samples of p(x | y*), where the problem offers them (`has_exact_posterior`).
+        """Samples of p(x | y*): exact where the problem offers them (`has_exact_posterior`).
 
         Args:
             y_star: observations, shape (B, d_y) or (d_y,).
             n: samples per observation.
-            seed: integer in [0, 2**64); sample (i, j) depends on (seed, i, j) and y*_i alone.
+            seed: integer in [0, 2**64); exact sample (i, j) depends on (seed, i, j) and y*_i alone.
             backend: "auto" or one of `fastinv.kernels.available_backends()`.
+            tolerance: None for exact samples; otherwise those of tolerance ABC, ||f(x) - y*|| < tolerance,
+                which any problem has. `fastinv.kernels.abc` has more options.
 
         Returns:
             float64 array of shape (B, n, d_x).
 
         Raises:
             NoPosteriorError: an observation that no x explains; the message names it.
-            ValueError: observations of the wrong shape or not finite, or n < 1.
-            NotImplementedError: the problem has no exact sampler; use tolerance ABC instead.
+            ValueError: observations of the wrong shape or not finite, n < 1, or an invalid tolerance.
+            NotImplementedError: the problem has no exact sampler and no tolerance is given.
+            ABCShortfallError: too few simulations within the tolerance; the message says what it would take.
         """
+        check_count("n", n)
+        if tolerance is not None:
+            from fastinv.problems.abc import abc_posterior
+
+            y = self.check_observations(y_star)
+            return abc_posterior(self, y, n, tolerance=tolerance, seed=seed, backend=backend).x
         if not self.has_exact_posterior:
             raise NotImplementedError(
-                f"{self.name!r} has no exact posterior sampler; use tolerance ABC (fastinv.kernels.abc)"
+                f"{self.name!r} has no exact posterior sampler; pass a tolerance for tolerance ABC"
             )
-        check_count("n", n)
         return self._sample_exact_posterior(self.check_observations(y_star), n, seed, backend)
 
     def _sample_exact_posterior(self, y_star: FloatArray, n: int, seed: int, backend: str) -> FloatArray:

@@ -47,6 +47,7 @@ class Kinematics(Problem):
     )
     observed = (Coordinate("y1", "m"), Coordinate("y2", "m"))
     has_exact_posterior = True
+    fused_simulator = "kinematics"
 
     def _prior_from_uniforms(self, u: FloatArray) -> FloatArray:
         return np.asarray(ndtri(u) * np.array(SIGMAS))
