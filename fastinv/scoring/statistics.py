@@ -92,8 +92,8 @@ def bca_interval(values: ArrayLike) -> tuple[float, float]:
     sample = np.asarray(values, dtype=np.float64)
     if len(sample) < 2:
         return math.nan, math.nan
-    # The interval scales with the scores; without this the cubes of hopeless ones would overflow.
-    scale = float(np.abs(sample).max()) or 1.0
+    # The cubes of hopeless scores would overflow. Scaling by a power of two changes no other digit.
+    scale = 2.0 ** (math.frexp(float(np.abs(sample).max()))[1] - 1)
     sample = sample / scale
     mean = sample.mean()
     deviation = sample - mean
