@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastinv.kernels.mmd.arrays import check_finite
+
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]
 
@@ -30,6 +32,8 @@ def median_squared_distance(x: Array, y: Array, backend: str) -> Float64:
     Raises:
         ValueError: if a problem's median distance is 0, which is no bandwidth.
     """
+    check_finite(x, "x")
+    check_finite(y, "y")
     result = np.array(
         [_median_distance(np.concatenate([xb, yb]).astype(np.float64)) for xb, yb in zip(x, y, strict=True)]
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastinv.kernels import backends
 from fastinv.kernels.mmd import median
-from fastinv.kernels.mmd.arrays import Samples, as_samples, check_finite, check_pair
+from fastinv.kernels.mmd.arrays import Samples, as_samples, check_pair
 from fastinv.kernels.mmd.engines import CPU_BACKENDS, Float64, engine
 from fastinv.kernels.mmd.kernel_functions import Kernel, MedianHeuristic, resolve
 from fastinv.kernels.mmd.terms import MMDTerms, SelfTerm, check_unbiased, estimate_weights
@@ -147,8 +147,6 @@ def _check_self_terms(
 
 
 def _means(samples: Samples, kernel: Kernel, backend: str, parts: tuple[bool, bool, bool]) -> Float64:
-    check_finite(samples.x, "x")
-    check_finite(samples.y, "y")
     name = backends.select(backend, device="cpu", serving=CPU_BACKENDS, operation="mmd2")
     spec = kernel.spec()
     scale = np.full(samples.x.shape[0], spec.scale)

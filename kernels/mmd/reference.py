@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastinv.kernels.mmd.arrays import check_finite
 from fastinv.kernels.mmd.kernel_functions import KernelSpec
 
 Array = NDArray[Any]
@@ -67,6 +68,8 @@ def means(x: Array, y: Array, spec: KernelSpec, scale: Float64, parts: tuple[boo
         Shape (B, 3): the mean of k over pairs i != j of x, over pairs i != j of y, and over all pairs of x
         and y. A part that is not wanted, or has no pairs, is 0.
     """
+    check_finite(x, "x")
+    check_finite(y, "y")
     result = np.zeros((len(scale), 3))
     for b, factor in enumerate(scale):
         xb, yb = x[b].astype(np.float64), y[b].astype(np.float64)
@@ -109,6 +112,8 @@ def means_and_gradients(
         The means as `means` returns them, and the gradients in the shapes and dtypes of x and y; one that is
         not wanted has no elements.
     """
+    parts = (weights[0] != 0.0, weights[1] != 0.0, weights[2] != 0.0)
+    result = means(x, y, spec, scale, parts)
     gx, gy = (np.empty(a.shape if need else (0, *a.shape[1:])) for a, need in zip((x, y), needs, strict=True))
     n, m = x.shape[1], y.shape[1]
     wx, wy = (2.0 * w / (k * (k - 1)) if k > 1 else 0.0 for w, k in zip(weights, (n, m), strict=False))
@@ -119,5 +124,4 @@ def means_and_gradients(
             gx[b] = wx * _gradient_sum(xb, xb, spec, factor) + cross * _gradient_sum(xb, yb, spec, factor)
         if needs[1]:
             gy[b] = wy * _gradient_sum(yb, yb, spec, factor) + cross * _gradient_sum(yb, xb, spec, factor)
-    parts = (weights[0] != 0.0, weights[1] != 0.0, weights[2] != 0.0)
-    return means(x, y, spec, scale, parts), gx.astype(x.dtype, copy=False), gy.astype(y.dtype, copy=False)
+    return result, gx.astype(x.dtype, copy=False), gy.astype(y.dtype, copy=False)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fastinv.kernels import backends
 from fastinv.kernels.mmd import median
-from fastinv.kernels.mmd.arrays import Samples, check_finite
+from fastinv.kernels.mmd.arrays import Samples
 from fastinv.kernels.mmd.engines import CPU_BACKENDS, engine
 from fastinv.kernels.mmd.kernel_functions import Kernel, KernelSpec, MedianHeuristic
 from fastinv.kernels.mmd.terms import MMDTerms, SelfTerm, estimate_weights
@@ -23,10 +23,7 @@ def _spec(family: str, terms: Sequence[float]) -> KernelSpec:
 
 
 def _arrays(x: Tensor, y: Tensor) -> tuple[Any, Any]:
-    arrays = x.detach().numpy(), y.detach().numpy()
-    for array, name in zip(arrays, ("x", "y"), strict=True):
-        check_finite(array, name)
-    return arrays
+    return x.detach().numpy(), y.detach().numpy()
 
 
 def _select(backend: str, device: str) -> str:
@@ -139,25 +136,35 @@ def _(
     return x.new_empty((x.shape[0],)), gx, gy
 
 
+@torch.library.custom_op(
+    "fastinv::mmd2_backward", mutates_args=(), schema="(Tensor grad, Tensor gradient) -> Tensor"
+)
+def chain(grad: Tensor, gradient: Tensor) -> Tensor:
+    """Gradient of a problem's samples times that of the problem's MMD^2: an operator, to refuse a second time."""
+    return grad[:, None, None] * gradient
+
+
+@chain.register_fake
+def _(grad: Tensor, gradient: Tensor) -> Tensor:
+    return torch.empty_like(gradient)
+
+
+def _refuse(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+    raise RuntimeError("mmd2 can be differentiated once only; its second derivative is not offered")
+
+
+chain.register_autograd(_refuse)
+
+
 def _save_gradients(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    ctx.set_materialize_grads(False)
     ctx.needs = inputs[7]
+    ctx.mark_non_differentiable(*output[1:])
     ctx.save_for_backward(*output[1:])
 
 
-def _backward(ctx: Any, grad: Tensor | None, *second: Tensor | None) -> tuple[Tensor | None, ...]:
-    if any(s is not None for s in second):
-        raise RuntimeError(
-            "fastinv::mmd2 can be differentiated once only; its second derivative is not offered"
-        )
-    nothing = (None,) * 7
-    if grad is None:
-        return (None, None, *nothing)
-    gx, gy = (
-        grad[:, None, None] * g if need else None
-        for g, need in zip(ctx.saved_tensors, ctx.needs, strict=True)
-    )
-    return (gx, gy, *nothing)
+def _backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+    gx, gy = (chain(grad, g) if need else None for g, need in zip(ctx.saved_tensors, ctx.needs, strict=True))
+    return (gx, gy, *(None,) * 7)
 
 
 weighted_sum_with_gradients.register_autograd(_backward, setup_context=_save_gradients)
