@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import fastinv
 from fastinv.posteriors import cache
-from fastinv.posteriors.abc import nearest_neighbour_abc
+from fastinv.posteriors.abc import PRIOR_DRAWS, nearest_neighbour_abc
 from fastinv.problems import Problem
 
 FloatArray = NDArray[np.float64]
@@ -19,6 +19,8 @@ OnProgress = Callable[[int, int], None]
 
 # Small enough for a calm progress bar and a prompt answer to Ctrl-C, large enough to keep all cores busy.
 CHUNK = 50
+# ABC keeps one draw in 2000, within bounds that matter for very few and very many samples.
+DRAWS_PER_SAMPLE, MIN_PRIOR_DRAWS = 2000, 100_000
 # A cached file is believed if this corner of it, drawn again, comes out the same.
 _PROBE = 4
 
@@ -64,7 +66,8 @@ def ground_truth(
     if problem.has_exact_posterior:
         samples = _draw_exactly(problem, y_star, n, seed, on_progress)
     else:
-        samples = nearest_neighbour_abc(problem, y_star, n, seed, on_progress=on_progress)
+        draws = min(PRIOR_DRAWS, max(MIN_PRIOR_DRAWS, DRAWS_PER_SAMPLE * n))
+        samples = nearest_neighbour_abc(problem, y_star, n, seed, prior_draws=draws, on_progress=on_progress)
     if path is not None:
         cache.save(path, samples)
     return samples
