@@ -15,7 +15,7 @@ class CVAE(Family):
     def __init__(self, dims: Dims, width: float, settings: CvaeSettings) -> None:
         super().__init__()
         self.dims, self.settings = dims, settings
-        self.latent_dim = self.draw_noise = self.loss_noise = settings.latent or dims.x
+        self.latent_dim = self.draw_noise = self.loss_noise = settings.latent or max(1, dims.x - dims.y)
         widths = hidden_widths(width, settings.layers)
         condition = dims.y + dims.c
         self.encoder = mlp(dims.x + condition, widths, 2 * self.latent_dim, activation=settings.activation)

@@ -21,6 +21,7 @@ class ModelInfo:
         supervised: the loss compares a predicted y with the true one.
         equations: numbers of the loss's equations in Kruse et al. (2021), empty for additions.
         addition: not one of the paper's ten.
+        trained: whether it learns; a baseline that does not is listed apart and has no parameters.
     """
 
     name: str
@@ -31,3 +32,4 @@ class ModelInfo:
     supervised: bool
     equations: str
     addition: bool = False
+    trained: bool = True

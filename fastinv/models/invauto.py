@@ -70,8 +70,9 @@ class InvAuto(Bidirectional):
 
     def loss(self, x: Tensor, y: Tensor, c: Tensor, noise: Tensor) -> Tensor:
         image, _, padding = self.encode(x, c)
-        whole = self.back(self._padded(image), c) - self._padded(x)
-        cycle = whole.square().sum(-1).mean() + self.settings.padding * padding.mean()
+        # Decoded with zeros beyond [y, z], as sampling does it.
+        error = (self.decode(*self.split(image), c) - x).square().sum(-1)
+        cycle = error.mean() + self.settings.padding * padding.mean()
         return supervised_loss(image, y, noise, self.settings) + self.settings.beta * cycle
 
     def orthogonality_error(self) -> Tensor:

@@ -161,12 +161,13 @@ class CvaeSettings(Settings):
 
     Attributes:
         alpha: weight of the divergence of z from a standard normal.
-        latent: dimension of z; 0 takes that of x.
+        latent: dimension of z; 0 takes d_x - d_y, that of the surface on which a posterior lies.
     """
 
-    alpha: float = 0.05
+    alpha: float = 0.01
     latent: int = 0
     layers: int = 3
+    lr: float = 3e-3
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ class MdnSettings(Settings):
 
     components: int = 64
     clamp: float = 6.0
-    layers: int = 3
+    layers: int = 4
     lr: float = 5e-3
     y_noise: float = 0.02
 
@@ -197,6 +198,7 @@ class SplineSettings(FlowSettings):
     blocks: int = 4
     bins: int = 8
     bound: float = 4.0
+    lr: float = 5e-3
     y_noise: float = 0.02
 
 
@@ -211,15 +213,31 @@ class FlowMatchingSettings(Settings):
     """
 
     layers: int = 4
+    lr: float = 3e-3
     steps: int = 4
     solver: str = "rk4"
     time_power: float = 1.0
 
 
+@dataclass(frozen=True)
+class McmcSettings(Settings):
+    """Markov chains; those of training do not matter.
+
+    Attributes:
+        chains: per observation.
+        warmup: steps of each chain that are dropped, 0 for the problem's default.
+        thin: steps per kept draw, 0 for the problem's default.
+    """
+
+    chains: int = 8
+    warmup: int = 0
+    thin: int = 0
+
+
 DEFAULTS: dict[str, Settings] = {
     "inn": InnSettings(),
     "inn-l2-mmd": InnMmdSettings(),
-    "cinn": FlowSettings(lr=5e-3, y_noise=0.02),
+    "cinn": FlowSettings(lr=1e-2, y_noise=0.02),
     "iaf": AutoregressiveSettings(),
     "maf": AutoregressiveSettings(),
     "iresnet": IResNetSettings(),
@@ -229,6 +247,7 @@ DEFAULTS: dict[str, Settings] = {
     "mdn": MdnSettings(),
     "spline": SplineSettings(),
     "flow-matching": FlowMatchingSettings(),
+    "mcmc": McmcSettings(),
 }
 
 

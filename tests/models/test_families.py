@@ -1,0 +1,200 @@
+"""What is particular to single families: their losses written out again, and their ways back."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import pytest
+import torch
+from torch.distributions import MultivariateNormal, Normal, kl_divergence
+
+import fastinv
+from fastinv.models.bidirectional import joint_log_density, supervised_loss
+from fastinv.models.family import Dims
+from fastinv.models.invauto import InvAuto
+from fastinv.models.iresnet import InverseNotConvergedWarning, IResNet
+from fastinv.models.layers.ode import SOLVERS
+from fastinv.models.settings import DEFAULTS, LatentMatching, with_overrides
+from fastinv.names import UnknownNameError
+from fastinv.presets import Preset
+
+TINY = Preset("tiny", 20_000, 4000, 200, 2, 5, 5)
+
+
+def randn(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def disturbed(name: str, scale: float = 0.05, **settings):
+    """A family on kinematics away from its zero start."""
+    model = fastinv.model(name, fastinv.problem("kinematics"), preset="smoke", settings=settings)
+    with torch.no_grad():
+        for i, p in enumerate(model.parameters()):
+            p.add_(scale * randn(*p.shape, seed=i))
+    return model.family.eval()
+
+
+def test_equation_4() -> None:
+    image, log_det, y = randn(20, 4), randn(20, seed=1), randn(20, 2, seed=2)
+    expected = Normal(image[:, :2], 0.1).log_prob(y).sum(-1) + Normal(0.0, 1.0).log_prob(image[:, 2:]).sum(-1)
+    torch.testing.assert_close(joint_log_density(image, log_det, y, 0.1), expected + log_det)
+
+
+def test_equation_3_punishes_wrong_y_wrong_z_and_dependence() -> None:
+    y, z, normal = randn(500, 2), randn(500, 2, seed=1), randn(500, 2, seed=2)
+    joint = LatentMatching(alpha=1.0, mmd_on="yz")
+    marginal = LatentMatching(alpha=1.0, mmd_on="z")
+    good = torch.cat((y, z), dim=1)
+    dependent = torch.cat((y, y), dim=1)  # standard normal, but a copy of y
+    for settings in (joint, marginal):
+        base = supervised_loss(good, y, normal, settings)
+        assert base.abs() < 0.02
+        assert supervised_loss(torch.cat((y + 1.0, z), dim=1), y, normal, settings) > base + 1.9
+        assert supervised_loss(torch.cat((y, 3.0 * z), dim=1), y, normal, settings) > base + 0.05
+    assert supervised_loss(dependent, y, normal, joint) > supervised_loss(good, y, normal, joint) + 0.05
+    assert supervised_loss(dependent, y, normal, marginal).abs() < 0.02
+
+
+def test_equation_3_of_nan_is_nan() -> None:
+    image = torch.full((10, 4), math.nan)
+    assert torch.isnan(supervised_loss(image, randn(10, 2), randn(10, 2), LatentMatching()))
+
+
+def test_equation_8() -> None:
+    family = disturbed("cvae", alpha=0.3)
+    x, y, c, noise = randn(40, 4), randn(40, 2, seed=1), torch.empty(40, 0), randn(40, 2, seed=2)
+    mean, log_variance = family.encode(x, y, c)
+    posterior = Normal(mean, (0.5 * log_variance).exp())
+    divergence = kl_divergence(posterior, Normal(0.0, 1.0)).sum(-1).mean()
+    decoded = family.draw(y, c, posterior.loc + posterior.scale * noise)
+    expected = (decoded - x).square().sum(-1).mean() + 0.3 * divergence
+    torch.testing.assert_close(family.loss(x, y, c, noise), expected)
+
+
+def test_equation_9() -> None:
+    family = disturbed("mdn", components=3)
+    x, y, c = randn(10, 4), randn(10, 2, seed=1), torch.empty(10, 0)
+    m = family.mixture(y, c)
+    lower = torch.diag_embed(m.log_diagonal.exp())
+    rows, columns = torch.tril_indices(4, 4, -1)
+    lower[..., rows, columns] = m.below
+    density = sum(
+        m.log_weights[:, k].exp()
+        * MultivariateNormal(m.means[:, k], precision_matrix=lower[:, k] @ lower[:, k].mT).log_prob(x).exp()
+        for k in range(3)
+    )
+    torch.testing.assert_close(family.loss(x, y, c, x), -density.log().mean(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["iaf", "maf"])
+def test_exact_inverse_of_autoregressive_models(name: str) -> None:
+    exact = disturbed(name, inverse="exact")
+    x, y, c = randn(50, 4), randn(50, 2, seed=1), torch.empty(50, 0)
+    torch.testing.assert_close(exact.reconstruct(x, y, c), x, atol=1e-4, rtol=1e-4)
+    learned = disturbed(name)
+    assert (learned.reconstruct(x, y, c) - x).abs().max() > 1e-2
+    with pytest.raises(UnknownNameError, match="exact"):
+        disturbed(name, inverse="exactly")
+
+
+@pytest.mark.parametrize("name", ["iaf", "maf"])
+def test_equation_6(name: str) -> None:
+    family = disturbed(name, alpha=3.0, sigma=0.2)
+    x, y, c = randn(50, 4), randn(50, 2, seed=1), torch.empty(50, 0)
+    image, log_det, _ = family.encode(x, c)
+    cycle = (family.decode(image[:, :2], image[:, 2:], c) - x).square().sum(-1).mean()
+    expected = 3.0 * cycle - joint_log_density(image, log_det, y, 0.2).mean()
+    torch.testing.assert_close(family.loss(x, y, c, x), expected)
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "invauto"])
+def test_equation_7(name: str) -> None:
+    settings = (
+        {"alpha": 2.0, "beta": 3.0, "padding": 0.0} if name == "invauto" else {"alpha": 2.0, "beta": 3.0}
+    )
+    family = disturbed(name, **settings)
+    x, y, c, normal = randn(50, 4), randn(50, 2, seed=1), torch.empty(50, 0), randn(50, 2, seed=2)
+    image = family.encode(x, c)[0]
+    cycle = (family.reconstruct(x, y, c) - x).square().sum(-1).mean()
+    expected = supervised_loss(image, y, normal, family.settings) + 3.0 * cycle
+    torch.testing.assert_close(family.loss(x, y, c, normal), expected)
+
+
+def test_invauto_inverts_as_far_as_it_is_orthogonal() -> None:
+    """With orthogonal weights (its start) the whole last layer decodes exactly; after a disturbance not."""
+    torch.manual_seed(0)
+    family = InvAuto(Dims(4, 2, 1), 24, DEFAULTS["invauto"])
+    x, c = randn(30, 4), randn(30, 1)
+    assert family.orthogonality_error().max() < 1e-5
+    torch.testing.assert_close(family.back(family.forth(x, c), c)[:, :4], x, atol=1e-4, rtol=1e-4)
+    with torch.no_grad():
+        family.weights[2] += 0.1 * randn(24, 24)
+    assert family.orthogonality_error().max() > 0.05
+    assert (family.back(family.forth(x, c), c)[:, :4] - x).abs().max() > 1e-2
+
+
+def test_the_cycle_loss_is_what_keeps_invauto_orthogonal() -> None:
+    problem = fastinv.problem("kinematics")
+    sizes = Preset("short", 20_000, 40_000, 200, 2, 5, 5)
+    errors = {}
+    for beta in (0.0, 10.0):
+        model = fastinv.model("invauto", problem, preset=sizes, settings={"beta": beta})
+        fastinv.fit(model, problem, preset=sizes)
+        errors[beta] = float(model.family.orthogonality_error().detach().mean())
+    assert errors[10.0] < 0.7 * errors[0.0]
+
+
+def test_iresnet_is_invertible_after_training() -> None:
+    problem = fastinv.problem("ballistics")
+    model = fastinv.model("iresnet", problem, preset=TINY)
+    fastinv.fit(model, problem, preset=TINY)
+    x = torch.from_numpy(problem.sample_prior(200, seed=1)).float()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cycle = model.cycle_error(x)
+    assert cycle.max() < 1e-6
+    assert all(s.unconverged == 0 and s.worst <= 1e-5 for s in model.family.last_inverse)
+    assert len(model.family.last_inverse) == len(model.family.blocks)
+
+
+def test_iresnet_tells_of_rows_that_did_not_converge() -> None:
+    torch.manual_seed(0)
+    settings = with_overrides(DEFAULTS["iresnet"], {"max_evaluations": 2, "tolerance": 1e-7})
+    family = IResNet(Dims(4, 2, 0), 16, settings).eval()
+    with torch.no_grad():
+        for p in family.parameters():
+            p.normal_(0.0, 1.0)
+    with pytest.warns(InverseNotConvergedWarning, match="stayed above its tolerance"):
+        x = family.draw(randn(100, 2), torch.empty(100, 0), randn(100, 2, seed=1))
+    assert x.shape == (100, 4)
+    assert max(s.unconverged for s in family.last_inverse) > 0
+
+
+def test_flow_matching_loss_is_zero_for_the_true_velocity(monkeypatch: pytest.MonkeyPatch) -> None:
+    family = disturbed("flow-matching")
+    x, y, c = randn(30, 4), randn(30, 2, seed=1), torch.empty(30, 0)
+    noise = randn(30, 5, seed=2)
+    monkeypatch.setattr(family, "velocity", lambda position, t, y, c: x - noise[:, :-1])
+    assert family.loss(x, y, c, noise) == 0.0
+    torch.testing.assert_close(family.draw(y, c, noise[:, :-1]), x, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_flow_matching_solvers(solver: str) -> None:
+    family = disturbed("flow-matching", solver=solver, steps=40)
+    fine = disturbed("flow-matching", solver="rk4", steps=100)
+    y, c, noise = randn(30, 2), torch.empty(30, 0), randn(30, 4, seed=1)
+    torch.testing.assert_close(family.draw(y, c, noise), fine.draw(y, c, noise), atol=0.1, rtol=0.1)
+
+
+def test_latent_dimensions() -> None:
+    expected = {
+        "kinematics": {"inn": 2, "cinn": 4, "maf": 2, "mdn": None, "flow-matching": 4},
+        "ballistics": {"inn": 2, "cinn": 3, "maf": 2, "mdn": None, "flow-matching": 3},
+    }
+    for problem_name, names in expected.items():
+        for name, dim in names.items():
+            model = fastinv.model(name, fastinv.problem(problem_name), preset="smoke")
+            assert model.latent_dim == dim, (problem_name, name)
+    assert fastinv.model("inn", fastinv.problem("ballistics"), counts="continuous").latent_dim == 3
