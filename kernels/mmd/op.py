@@ -23,6 +23,7 @@ def mmd2(
     backend: str = "auto",
     x_self: SelfTerm | None = None,
     y_self: SelfTerm | None = None,
+    check: bool = False,
 ) -> Any:
     """Squared maximum mean discrepancy between samples x and y; no n x m matrix is ever stored.
 
@@ -37,6 +38,8 @@ def mmd2(
         backend: "auto" or a name listed by `available_backends`.
         x_self: term of x kept by `self_term`, so that it is not computed again.
         y_self: term of y, likewise.
+        check: look for NaN and infinity on CUDA too, where it costs a synchronisation; the CPU always looks.
+            Unchecked, they make the result NaN.
 
     Returns:
         MMD^2 in squared units of the kernel and the dtype of x: a scalar for two (n, d) samples, else shape (B,).
@@ -60,6 +63,8 @@ def mmd2(
     if samples.tensor:
         from fastinv.kernels.mmd import torch_op
 
+        if check and samples.device == "cuda":
+            torch_op.check_values(samples)
         value = torch_op.mmd2(samples, kernel, unbiased, backend, x_self, y_self)
         return value if samples.batched else value[0]
     terms = _terms(samples, kernel, backend, x_self, y_self)

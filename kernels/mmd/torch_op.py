@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,7 +28,9 @@ def _arrays(x: Tensor, y: Tensor) -> tuple[Any, Any]:
 
 
 def _select(backend: str, device: str) -> str:
-    serving = CPU_BACKENDS if device == "cpu" else ("triton",)
+    serving: tuple[str, ...] = CPU_BACKENDS if device == "cpu" else ("triton",)
+    if device == "cpu" and os.environ.get("TRITON_INTERPRET") == "1":
+        serving = (*CPU_BACKENDS, "triton")
     return backends.select(backend, device=device, serving=serving, operation="mmd2")
 
 
@@ -36,6 +39,10 @@ def _means(
 ) -> Tensor:
     """Mean kernel values, float64, shape (B, 3)."""
     name = _select(backend, x.device.type)
+    if name == "triton":
+        from fastinv.kernels.mmd import triton_gpu
+
+        return triton_gpu.means(x, y, spec, scale, parts)
     return torch.from_numpy(engine(name).means(*_arrays(x, y), spec, scale.numpy(), parts))
 
 
@@ -47,12 +54,21 @@ def _scale(x: Tensor, y: Tensor, kernel: Kernel, backend: str) -> Tensor:
     return torch.full((x.shape[0],), spec.scale, dtype=torch.float64, device=x.device)
 
 
+def _weighted(means: Tensor, weights: Sequence[float], constant: float, dtype: torch.dtype) -> Tensor:
+    # Scalars, not a tensor of weights: copying one to the device would synchronise.
+    return (weights[0] * means[:, 0] + weights[1] * means[:, 1] + weights[2] * means[:, 2] + constant).to(dtype)
+
+
 @torch.library.custom_op(
     "fastinv::median_squared_distance", mutates_args=(), schema="(Tensor x, Tensor y, str backend) -> Tensor"
 )
 def median_squared_distance(x: Tensor, y: Tensor, backend: str) -> Tensor:
     """Squared median distance of each pooled sample, float64, shape (B,); carries no gradient."""
     name = _select(backend, x.device.type)
+    if name == "triton":
+        from fastinv.kernels.mmd import triton_gpu
+
+        return triton_gpu.median_squared_distance(x, y)
     return torch.from_numpy(median.median_squared_distance(*_arrays(x, y), name))
 
 
@@ -80,7 +96,7 @@ def weighted_sum(
     """Weighted sum of the three mean kernel values plus a constant, shape (B,), dtype of x."""
     parts = (weights[0] != 0.0, weights[1] != 0.0, weights[2] != 0.0)
     means = _means(x, y, _spec(family, terms), scale, parts, backend)
-    return (means @ means.new_tensor(weights) + constant).to(x.dtype)
+    return _weighted(means, weights, constant, x.dtype)
 
 
 @weighted_sum.register_fake
@@ -111,11 +127,16 @@ def weighted_sum_with_gradients(
 
     A gradient that is not needed is returned with no elements.
     """
-    name = _select(backend, x.device.type)
-    arguments = (_spec(family, terms), scale.numpy(), tuple(weights), tuple(needs))
-    means, gx, gy = engine(name).means_and_gradients(*_arrays(x, y), *arguments)  # type: ignore[arg-type]
-    values = torch.from_numpy(means) @ torch.tensor(weights, dtype=torch.float64) + constant
-    return values.to(x.dtype), torch.from_numpy(gx), torch.from_numpy(gy)
+    name, spec = _select(backend, x.device.type), _spec(family, terms)
+    factors, wanted = (weights[0], weights[1], weights[2]), (needs[0], needs[1])
+    if name == "triton":
+        from fastinv.kernels.mmd import triton_gpu
+
+        means, gx, gy = triton_gpu.means_and_gradients(x, y, spec, scale, factors, wanted)
+    else:
+        arrays = engine(name).means_and_gradients(*_arrays(x, y), spec, scale.numpy(), factors, wanted)
+        means, gx, gy = (torch.from_numpy(a) for a in arrays)
+    return _weighted(means, weights, constant, x.dtype), gx, gy
 
 
 @weighted_sum_with_gradients.register_fake
@@ -168,6 +189,13 @@ def _backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
 
 
 weighted_sum_with_gradients.register_autograd(_backward, setup_context=_save_gradients)
+
+
+def check_values(samples: Samples) -> None:
+    """Raise ValueError if a sample holds NaN or infinity; synchronises."""
+    for name, sample in (("x", samples.x), ("y", samples.y)):
+        if not bool(torch.isfinite(sample).all()):
+            raise ValueError(f"{name} holds NaN or infinity; all values must be finite")
 
 
 def mmd2(
