@@ -179,16 +179,23 @@ class _Row:
 
             model = self._new_model()
             self.store.describe_model(self.problem.name, self.name, self.seed, stages.facts(model))
+            self._model = model
+            if not model.parameter_count:  # classical methods have nothing to train and nothing to save
+                return StageResult(0.0)
             result = stages.train(model, reference, key, self.training, self.bench.on_event)
             save(model, self.weights)
-            self._model = model
             return result
 
         def score(key: StageKey) -> StageResult:
             model = self._trained()
             sampler = stages.model_sampler(model, reference, self.seed)
             return stages.score(
-                reference, key, sampler, stages.inner_errors(model, reference), self.bench.on_event
+                reference,
+                key,
+                sampler,
+                stages.inner_errors(model, reference),
+                self.bench.on_event,
+                diagnostics=lambda: model.diagnostics,
             )
 
         def timed(key: StageKey) -> StageResult:
@@ -231,6 +238,10 @@ class _Row:
         from fastinv.training import CheckpointError
 
         device = self.reference.settings.device
+        untrained = self._new_model()
+        if not untrained.parameter_count:
+            self._model = untrained
+            return False
         try:
             self._model = load(self.weights, self.problem, model=self.name, device=device)
         except (FileNotFoundError, CheckpointError) as error:

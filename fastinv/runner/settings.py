@@ -153,7 +153,7 @@ def resolve_device(device: str) -> str:
 
 
 def resolve_models(names: Sequence[str]) -> tuple[str, ...]:
-    """Models by name or group ("paper", "additions", "all"), in the registry's order, each once.
+    """Models by name or group ("paper", "additions", "baselines", "all"), in the registry's order, each once.
 
     Args:
         names: empty for all trained models.
@@ -167,8 +167,9 @@ def resolve_models(names: Sequence[str]) -> tuple[str, ...]:
         "all": model_names("all"),
         "paper": model_names("paper"),
         "additions": model_names("additions"),
+        "baselines": model_names("baselines"),
     }
-    known = model_names()
+    known = (*model_names(), *model_names("baselines"))
     wanted: set[str] = set()
     for name in names or ("all",):
         if name in groups:

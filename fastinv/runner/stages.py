@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,6 +66,7 @@ def score(
     sampler: Sampler,
     extra: dict[str, FloatArray],
     on_progress: OnProgress,
+    diagnostics: Callable[[], Mapping[str, FloatArray]] = dict,
 ) -> StageResult:
     """Draw samples and score them, a block of observations at a time.
 
@@ -75,6 +76,7 @@ def score(
         sampler: from a block to its samples, shape (block, n, d_x).
         extra: further per-observation scores to be stored.
         on_progress: called after every block.
+        diagnostics: what the sampler says of its last block, per observation; stored like scores.
 
     Raises:
         SamplesNotFiniteError: a sample is NaN or infinite; the message says where.
@@ -98,6 +100,7 @@ def score(
             ("err_post_4000", errors.at_4000),
             ("err_resim", again.error),
             ("lost", again.lost),
+            *diagnostics().items(),
         ):
             columns.setdefault(metric, np.full(total, np.nan))[block] = values
         done, elapsed = block.stop / total, time.monotonic() - started
