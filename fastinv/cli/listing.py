@@ -71,9 +71,9 @@ def _models() -> list[dict[str, Any]]:
             "family": info.family,
             "invertible": info.invertibility,
             "loss": info.equations or "-",
-            "origin": "addition" if info.addition else "paper",
+            "origin": ("addition" if info.trained else "baseline") if info.addition else "paper",
         }
-        for info in map(model_info, model_names())
+        for info in map(model_info, (*model_names(), *model_names("baselines")))
     ]
 
 

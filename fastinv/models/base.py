@@ -86,6 +86,11 @@ class PosteriorModel(nn.Module):
         return self.family.latent_dim
 
     @property
+    def diagnostics(self) -> dict[str, NDArray[np.float64]]:
+        """What the last call of `sample` says of each observation's samples, by name."""
+        return {}
+
+    @property
     def parameter_count(self) -> int:
         """Trainable parameters, the count head's included."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)

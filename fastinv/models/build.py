@@ -60,6 +60,10 @@ def from_spec(
     info: ModelInfo, maker: Maker, settings: Settings, problem: Problem, spec: ModelSpec
 ) -> PosteriorModel:
     """Build the model that `spec` describes; a width of 0 is solved for."""
+    if not info.trained:
+        untrained: Any = maker
+        baseline: PosteriorModel = untrained(info, spec, settings, problem)
+        return baseline
     counts = check_counts(spec.counts)
     moments = statistics(problem)
     chart = Chart(problem, counts, moments)

@@ -1,4 +1,4 @@
-"""Markov chain Monte Carlo as a row of the table: nothing is trained, the chains run when samples are drawn."""
+"""Markov chain Monte Carlo as a row of the table: nothing is trained, chains run when samples are drawn."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class Mcmc(PosteriorModel):
     """Chains on the exact posterior: the classical estimate that trained models are compared with.
 
-    They use the prior and the forward process of a built-in problem, without observation noise. After `sample`,
-    `diagnostics` has the largest split R-hat and the least effective sample size per observation.
+    They use the prior and the forward process of a built-in problem, without observation noise. After
+    `sample`, `diagnostics` has the largest split R-hat and the least effective sample size per observation.
 
     Args:
         info: the row in the table of models.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fastinv.problems import Problem
 
 ENTRY_POINT_GROUP = "fastinv.models"
-Group = Literal["all", "paper", "additions"]
+Group = Literal["all", "paper", "additions", "baselines"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class Entry:
     Attributes:
         info: the row in the table of models.
         settings: the family's default settings.
-        home: "module:Class" of the `Family`, called as Class(dims, width, settings).
+        home: "module:Class" of the `Family`, called as Class(dims, width, settings); of a `PosteriorModel`,
+            called as Class(info, spec, settings, problem), where the model is not trained.
     """
 
     info: ModelInfo
@@ -101,25 +102,36 @@ BUILT_IN: dict[str, Entry] = dict(
 )
 
 
+BASELINES: dict[str, Entry] = dict(
+    (
+        _built_in(
+            ModelInfo("mcmc", "MCMC", "Markov chains", "none", False, False, "", True, trained=False),
+            "mcmc:Mcmc",
+        ),
+    )
+)
+
+
 def entry(name: str) -> Entry:
     """What the registry has under `name`.
 
     Raises:
         UnknownNameError: no such model.
     """
-    if name in BUILT_IN:
-        return BUILT_IN[name]
+    if (known := BUILT_IN.get(name) or BASELINES.get(name)) is not None:
+        return known
     for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
         plugin: Entry = point.load()
         return plugin
-    raise UnknownNameError("model", name, model_names())
+    raise UnknownNameError("model", name, [*model_names(), *model_names("baselines")])
 
 
 def model_names(group: Group = "all") -> tuple[str, ...]:
     """Names that `model` accepts, in the paper's order, then additions, then those of plug-ins.
 
     Args:
-        group: "all", "paper" (the paper's own) or "additions" (everything else).
+        group: "all" that are trained, of these the "paper" (the paper's own) or the "additions" (all others);
+            or the "baselines", which need no training.
 
     Raises:
         UnknownNameError: no such group.
@@ -130,7 +142,12 @@ def model_names(group: Group = "all") -> tuple[str, ...]:
     paper = [name for name, known in BUILT_IN.items() if not known.info.addition]
     additions = [name for name, known in BUILT_IN.items() if known.info.addition]
     return tuple(
-        {"all": paper + additions + plugins, "paper": paper, "additions": additions + plugins}[group]
+        {
+            "all": paper + additions + plugins,
+            "paper": paper,
+            "additions": additions + plugins,
+            "baselines": list(BASELINES),
+        }[group]
     )
 
 

@@ -68,6 +68,8 @@ def fit(
     sizes = preset if isinstance(preset, Preset) else preset_by_name(preset)
     if problem.name != model.problem.name:
         raise ValueError(f"the model was made for problem {model.problem.name!r}, not {problem.name!r}")
+    if not model.info.trained:
+        return TrainingResult(0.0, 0, [], [], "")
     data = training_set(problem, sizes.training_pairs)
     trainer = Trainer(model, data.to(model.device), sizes, seed, on_progress)
     path = Path(checkpoint) if checkpoint is not None else None

@@ -19,7 +19,7 @@ FloatArray = NDArray[np.float64]
 OnProgress = Callable[[int, int], Any]
 
 # One compiled call cannot be interrupted: it is kept to a fraction of a second.
-STEPS_PER_CALL = 1_000_000
+STEPS_PER_CALL = 300_000
 FARTHEST_IMPACT = 1000.0
 
 
