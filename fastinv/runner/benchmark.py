@@ -93,14 +93,18 @@ class _Benchmark:
 
     def run(self) -> Outcome:
         reference: Reference | None = None
+        without_truth: set[str] = set()
         for position, (problem, model, seed) in enumerate(self.rows, start=1):
             if reference is None or reference.problem.name != problem:
                 reference = self._reference(problem)
             due = self._due(problem, model, seed)
-            if not due:
+            if not due or problem in without_truth:
                 continue
-            row = _Row(self, reference, position, model, seed)
-            row.carry_out(due)
+            fine = _Row(self, reference, position, model, seed).carry_out(due)
+            if model == FLOOR and not fine:
+                # Training for hours what cannot be scored helps nobody.
+                without_truth.add(problem)
+                self.on_event(Note(f"{problem}: no model is trained, for there is no ground truth"))
         known = self.store.stages()
         wanted = {(p, m, s) for p, m, s in self.rows}
         failed = [k for k, stage in known.items() if stage.status == "failed" and k[:3] in wanted]
@@ -125,7 +129,7 @@ class _Benchmark:
         """Stages of a row that are still to be done, in order."""
         known = self.store.stages()
         status = {s: known[k].status for s in STAGES if (k := StageKey(problem, model, seed, s)) in known}
-        if self.only_missing and "failed" in status.values():
+        if self.only_missing and model != FLOOR and "failed" in status.values():
             return []
         wanted = STAGES if model != FLOOR else STAGES[1:]
         return [stage for stage in wanted if status.get(stage) != "done"]
@@ -141,14 +145,15 @@ class _Row:
         self.training, self.weights = _checkpoints(self.store, self.problem.name, model, seed)
         self._model: PosteriorModel | None = None
 
-    def carry_out(self, due: list[str]) -> None:
-        """Do the due stages; a failure ends the row."""
+    def carry_out(self, due: list[str]) -> bool:
+        """Do the due stages; a failure ends the row. Returns whether all went well."""
         work = self._floor_work() if self.name == FLOOR else self._model_work()
         if self.name != FLOOR and "train" not in due and self._weights_are_lost():
             due = ["train", *due]
-        for stage in due:
-            if not self._attempt(StageKey(self.problem.name, self.name, self.seed, stage), work[stage]):
-                return
+        return all(
+            self._attempt(StageKey(self.problem.name, self.name, self.seed, stage), work[stage])
+            for stage in due
+        )
 
     def _attempt(self, key: StageKey, work: Callable[[StageKey], StageResult]) -> bool:
         bench = self.bench

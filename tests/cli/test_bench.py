@@ -84,7 +84,7 @@ def test_table_and_exports(tmp_path: Path) -> None:
     table = first.stdout
     assert "\x1b" not in table
     assert max(map(len, table.splitlines())) <= 110
-    assert [line.split()[0] for line in table.splitlines() if re.match("(floor|inn|mdn) ", line)] == [
+    assert [line.split()[0] for line in table.splitlines() if re.match("(floor|inn|mdn)  ", line)] == [
         "floor", "inn", "mdn",
     ] * 3  # fmt: skip
 
@@ -137,7 +137,7 @@ def test_a_failed_model_is_a_row_and_exit_code_1(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(stages, "train", train)
     result = cli(*BENCH, "--model", "mdn", "--model", "inn", "--export", "r.json")
     assert result.exit_code == 1
-    assert "inn failed: RuntimeError: loss is NaN (details: logs/" in result.stdout
+    assert "inn failed: RuntimeError: loss is NaN (details: runs/" in result.stdout
     statuses = {m["name"]: m["status"] for m in json.loads(Path("r.json").read_text())["models"]}
     assert statuses == {"inn": "failed", "mdn": "ok"}
 

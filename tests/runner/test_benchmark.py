@@ -251,3 +251,23 @@ def test_several_seeds_are_pooled(tmp_path: Path, settings: BenchSettings) -> No
         means = [run.scores("kinematics", "mdn", s)["err_post"].mean() for s in (0, 1)]
     assert pooled.rows[0].scores["err_post"].mean == pytest.approx(np.mean(means))
     assert one.rows[0].scores["err_post"].mean == pytest.approx(means[1])
+
+
+def test_without_ground_truth_nothing_is_trained(
+    tmp_path: Path, settings: BenchSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fastinv.problems.ballistics import Ballistics
+
+    def broken(*args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("no samples today")
+
+    both = replace(settings, problems=("ballistics", "kinematics"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Ballistics, "sample_posterior", broken)
+        outcome, events = bench(tmp_path / "r", both, ("mdn",))
+    assert outcome.failed == (StageKey("ballistics", "floor", 0, "score"),)
+    assert {e.key.problem for e in events if isinstance(e, StageStarted) and e.key.stage == "train"} == {
+        "kinematics"
+    }
+    assert any(isinstance(e, Note) and "no ground truth" in e.text for e in events)
+    assert bench(tmp_path / "r", both, ("mdn",), only_missing=True)[0].failed == ()
