@@ -32,6 +32,12 @@ class Launch:
     warps: int
     stages: int = 2
 
+    def options(self) -> dict[str, Any]:
+        """What a launch passes on to the compiler, which the interpreter has no use for."""
+        if INTERPRETED:
+            return {}
+        return {"num_warps": self.warps, "num_stages": self.stages, "enable_fp_fusion": True}
+
 
 SUM_LAUNCHES = (Launch(64, 64, 32, 4), Launch(32, 128, 16, 4), Launch(128, 64, 32, 8), Launch(32, 64, 32, 4))
 PULL_LAUNCHES = (Launch(64, 64, 0, 4), Launch(32, 64, 0, 4), Launch(32, 128, 0, 4), Launch(128, 32, 0, 4))
@@ -60,23 +66,25 @@ def packed_pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return (x - shift).transpose(1, 2).contiguous(), (y - shift).transpose(1, 2).contiguous()
 
 
-def _constants(spec: KernelSpec) -> dict[str, Any]:
-    """The plan as nested tuples of numbers, which Triton compiles in."""
+def _constants(spec: KernelSpec, dtype: torch.dtype) -> dict[str, Any]:
+    """The plan as flat tuples of numbers, which Triton compiles in; `triton_kernels` names their columns."""
     chosen = plan(spec)
+    fast = dtype == torch.float32 and not INTERPRETED
+    flat: list[float] = []
     if chosen.family == "gaussian":
-        heads, rate = [], 0.0
+        rate = 0.0
         for start, squarings, weight in chosen.heads.tolist():
             rate = (start or rate) * 2.0**squarings
-            heads.append((start, int(squarings), weight, weight * rate))
-        return {"GAUSSIAN": True, "HEADS": tuple(heads), "TAILS": ()}
-    heads, tails, used = [], [], 0
-    for rate, count, *coefficients in chosen.heads.tolist():
-        while coefficients and coefficients[-1] == 0.0:
-            coefficients.pop()
-        heads.append((rate, *coefficients))
-        tails.append(tuple(tuple(row) for row in chosen.tails[used : used + int(count)].tolist()))
-        used += int(count)
-    return {"GAUSSIAN": False, "HEADS": tuple(heads), "TAILS": tuple(tails)}
+            flat += [start, int(squarings), weight, weight * rate]
+        return {"GAUSSIAN": True, "HEADS": tuple(flat), "TAILS": (-1, 0.0, 0.0), "FAST": fast}
+    # Triton knows no empty tuples: a term of no group stands for none.
+    tails: list[float] = [-1, 0.0, 0.0]
+    rows = iter(chosen.tails.tolist())
+    for group, (rate, count, *coefficients) in enumerate(chosen.heads.tolist()):
+        flat += [rate, *coefficients]
+        for _ in range(int(count)):
+            tails += [group, *next(rows)]
+    return {"GAUSSIAN": False, "HEADS": tuple(flat), "TAILS": tuple(tails), "FAST": fast}
 
 
 def _bucket(size: int) -> int:
@@ -97,7 +105,7 @@ def _mean(a: Tensor, b: Tensor, scale: Tensor, constants: dict[str, Any], *, sam
         settings = {"ROWS": launch.rows, "COLUMNS": launch.columns, "TILES": launch.tiles}
         triton_kernels.sums[grid](
             a, b, scale, partial, n, m, splits, D=d, UNROLL=d <= _UNROLLED, SAME=same, **settings, **constants,
-            num_warps=launch.warps, num_stages=launch.stages,
+            **launch.options(),
         )  # fmt: skip
         return partial
 
@@ -110,7 +118,7 @@ def means(
 ) -> Tensor:
     """Mean kernel values, float64, shape (B, 3); see `reference.means`."""
     a, b = packed_pair(x, y)
-    return _all_means(a, b, scale, _constants(spec), parts)
+    return _all_means(a, b, scale, _constants(spec, x.dtype), parts)
 
 
 def _all_means(
@@ -138,7 +146,7 @@ def _pull(gradient: Tensor, a: Tensor, b: Tensor, scale: Tensor, constants: dict
         triton_kernels.pulls[grid](
             a, b, scale, target, n, m, weight, D=d, UNROLL=d <= _UNROLLED, PADDED=triton.next_power_of_2(d),
             ROWS=launch.rows, COLUMNS=launch.columns, **constants,
-            num_warps=launch.warps, num_stages=launch.stages,
+            **launch.options(),
         )  # fmt: skip
 
     key = ("pulls", d, a.dtype, _bucket(n), _bucket(m), _bucket(batch), *constants.values())
@@ -155,7 +163,7 @@ def means_and_gradients(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Mean kernel values and gradients of their weighted sum; see `reference.means_and_gradients`."""
     a, b = packed_pair(x, y)
-    constants = _constants(spec)
+    constants = _constants(spec, x.dtype)
     n, m = x.shape[1], y.shape[1]
     gradients = []
     for sample, need, own, other, weight in ((x, needs[0], a, b, weights[0]), (y, needs[1], b, a, weights[1])):

@@ -1,13 +1,15 @@
 """The Triton programs of MMD: sums of the kernel over tiles of pairs, and the pulls that make up a gradient.
 
-Samples come packed, shape (B, D, n), so that a tile reads consecutive rows. TERMS is a plan (plan.py) as nested
-tuples of numbers, fixed at compile time: the compiler folds rates, weights and loops over terms away.
+Samples come packed, shape (B, D, n), so that a tile reads consecutive rows. HEADS and TAILS are a plan (plan.py) as flat
+tuples of numbers, fixed at compile time: the compiler folds rates, weights and loops over terms away. Flat, since
+Triton 3.6 does not hand nested tuples on from one function to another.
 """
 
 from __future__ import annotations
 
 import triton
 import triton.language as tl
+from triton.language.extra import libdevice
 
 
 @triton.jit
@@ -34,52 +36,56 @@ def _squared_distances(a, b, a_rows, b_rows, i, j, n, m, D: tl.constexpr, UNROLL
 
 @triton.jit
 def _gaussian(s, HEADS: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Value and slope -dk/ds / ln 2 of a sum of Gaussians."""
+    """Value and slope -dk/ds / ln 2 of a sum of Gaussians; HEADS has (rate, squarings, weight, growth) per step."""
     value = s * 0.0
     slope = s * 0.0
     e = s * 0.0
-    for step in tl.static_range(len(HEADS)):
-        if HEADS[step][0] > 0.0:
-            e = tl.exp2(-HEADS[step][0] * s)
-        for _ in tl.static_range(HEADS[step][1]):
-            e = e * e
-        value += HEADS[step][2] * e
-        slope += HEADS[step][3] * e
+    for step in tl.static_range(0, len(HEADS), 4):
+        if HEADS[step] > 0.0:
+            e = tl.exp2(-HEADS[step] * s)
+        for squaring in tl.static_range(4):
+            if squaring < HEADS[step + 1]:
+                e = e * e
+        value += HEADS[step + 2] * e
+        slope += HEADS[step + 3] * e
     return value, slope
 
 
 @triton.jit
-def _multiquadric(s, HEADS: tl.constexpr, TAILS: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Value and slope -dk/ds of a sum of inverse multiquadrics."""
+def _multiquadric(s, HEADS: tl.constexpr, TAILS: tl.constexpr, FAST: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Value and slope -dk/ds of a sum of inverse multiquadrics.
+
+    HEADS has (rate, c_1 ... c_8) per group, TAILS has (group, weight, power) per general term.
+    """
     value = s * 0.0
     slope = s * 0.0
-    for group in tl.static_range(len(HEADS)):
-        u = HEADS[group][0] * s + 1.0
+    for group in tl.static_range(len(HEADS) // 9):
+        u = HEADS[9 * group] * s + 1.0
         root = tl.rsqrt(u)
         steep = s * 0.0
         power = root
-        for n in tl.static_range(1, len(HEADS[group])):
-            if HEADS[group][n] != 0.0:
-                value += HEADS[group][n] * power
-                steep += 0.5 * n * HEADS[group][n] * power
-            if n + 1 < len(HEADS[group]):
-                power = power * root
-        if len(TAILS[group]) > 0:
-            logarithm = tl.log2(u)
-            for t in tl.static_range(len(TAILS[group])):
-                term = tl.exp2(-TAILS[group][t][1] * logarithm)
-                value += TAILS[group][t][0] * term
-                steep += TAILS[group][t][0] * TAILS[group][t][1] * term
-        slope += HEADS[group][0] * steep * root * root
+        for n in tl.static_range(1, 9):
+            if HEADS[9 * group + n] != 0.0:
+                value += HEADS[9 * group + n] * power
+                steep += (0.5 * n * HEADS[9 * group + n]) * power
+            power = power * root
+        for t in tl.static_range(0, len(TAILS), 3):
+            if TAILS[t] == group:
+                # The hardware's logarithm, off by 2^-22 at most; tl.log2 is a polynomial of 12 operations.
+                logarithm = libdevice.fast_log2f(u) if FAST else tl.log2(u)
+                term = tl.exp2(-TAILS[t + 2] * logarithm)
+                value += TAILS[t + 1] * term
+                steep += (TAILS[t + 1] * TAILS[t + 2]) * term
+        slope += HEADS[9 * group] * steep * root * root
     return value, slope
 
 
 @triton.jit
-def _kernel(s, GAUSSIAN: tl.constexpr, HEADS: tl.constexpr, TAILS: tl.constexpr):  # type: ignore[no-untyped-def]
+def _kernel(s, GAUSSIAN: tl.constexpr, HEADS: tl.constexpr, TAILS: tl.constexpr, FAST: tl.constexpr):  # type: ignore[no-untyped-def]
     if GAUSSIAN:
         value, slope = _gaussian(s, HEADS)
     else:
-        value, slope = _multiquadric(s, HEADS, TAILS)
+        value, slope = _multiquadric(s, HEADS, TAILS, FAST)
     return value, slope
 
 
@@ -98,6 +104,7 @@ def sums(  # type: ignore[no-untyped-def]
     GAUSSIAN: tl.constexpr,
     HEADS: tl.constexpr,
     TAILS: tl.constexpr,
+    FAST: tl.constexpr,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
     TILES: tl.constexpr,
@@ -121,7 +128,7 @@ def sums(  # type: ignore[no-untyped-def]
     for tile in range(first, last):
         j = tile * COLUMNS + tl.arange(0, COLUMNS)
         s = factor * _squared_distances(a, b, n, m, i, j, n, m, D, UNROLL)
-        value, slope = _kernel(s, GAUSSIAN, HEADS, TAILS)
+        value, slope = _kernel(s, GAUSSIAN, HEADS, TAILS, FAST)
         whole = (tile + 1) * COLUMNS <= m and (block + 1) * ROWS <= n
         if SAME:
             whole = whole and tile * COLUMNS >= (block + 1) * ROWS
@@ -151,6 +158,7 @@ def pulls(  # type: ignore[no-untyped-def]
     GAUSSIAN: tl.constexpr,
     HEADS: tl.constexpr,
     TAILS: tl.constexpr,
+    FAST: tl.constexpr,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
@@ -169,7 +177,7 @@ def pulls(  # type: ignore[no-untyped-def]
     for tile in range(0, tl.cdiv(m, COLUMNS)):
         j = tile * COLUMNS + tl.arange(0, COLUMNS)
         s = factor * _squared_distances(a, b, n, m, i, j, n, m, D, UNROLL)
-        value, slope = _kernel(s, GAUSSIAN, HEADS, TAILS)
+        value, slope = _kernel(s, GAUSSIAN, HEADS, TAILS, FAST)
         slope = tl.where(j[None, :] < m, slope, 0.0)
         for k in range(0, D):
             own = tl.load(a + k * n + i, mask=i < n, other=0.0)

@@ -1,0 +1,89 @@
+"""The Triton back end in Triton's interpreter, which has to be switched on before Triton is imported."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("triton")
+
+SCRIPT = """
+import sys
+import torch
+from fastinv.kernels import Gaussian, InverseMultiquadric, mmd2, mmd2_terms
+
+torch.set_num_threads(1)
+KERNELS = ["paper", "median", Gaussian(0.5, 0.8, 1.0, 2.0), InverseMultiquadric((1.0, 0.3), (2.0, 5.0))]
+TOLERANCE = {torch.float32: (1e-6, 2e-5), torch.float64: (1e-13, 1e-11)}
+dtype = getattr(torch, sys.argv[1])
+sums, gradients = TOLERANCE[dtype]
+generator = torch.Generator().manual_seed(0)
+for n, m, d in [(2, 1, 1), (17, 33, 4), (5, 18, 18)]:
+    shift = 1000.0
+    x = (torch.randn(2, n, d, generator=generator, dtype=torch.float64) + shift).to(dtype).requires_grad_()
+    y = (torch.randn(2, m, d, generator=generator, dtype=torch.float64) + shift).to(dtype).requires_grad_()
+    for kernel in KERNELS if d == 4 else KERNELS[:1]:
+        got, want = (mmd2_terms(x, y, kernel=kernel, backend=b) for b in ("triton", "reference"))
+        for part in ("xx", "yy", "xy"):
+            error = (getattr(got, part) - getattr(want, part)).abs().max().item() / want.k0
+            assert error <= sums, (n, m, d, kernel, part, error)
+        got, want = (
+            torch.autograd.grad(mmd2(x, y, kernel=kernel, backend=b).sum(), (x, y)) for b in ("triton", "reference")
+        )
+        for g, w in zip(got, want):
+            assert (g - w).abs().max() <= gradients * w.abs().max(), (n, m, d, kernel)
+print("agrees")
+"""
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_triton_agrees_with_reference_in_the_interpreter(dtype: str) -> None:
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    run = subprocess.run(
+        [sys.executable, "-c", SCRIPT, dtype], env=environment, capture_output=True, text=True, timeout=280
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip() == "agrees"
+
+
+@pytest.mark.parametrize("name", ["sums", "pulls"])
+def test_triton_programs_compile_for_an_h100(name: str) -> None:
+    """No GPU is needed to compile: what the interpreter lets pass but the compiler refuses is caught here."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from fastinv.kernels.mmd import triton_kernels
+
+    if os.environ.get("TRITON_INTERPRET") == "1":
+        pytest.skip("interpreted functions cannot be compiled")
+    program = getattr(triton_kernels, name)
+    constants = {
+        "D": 4,
+        "UNROLL": True,
+        "GAUSSIAN": False,
+        "HEADS": (1.0, 0.7, 0.0, 0.0, 4.0, 0.0, 0.0, 0.0, 0.0),
+        "TAILS": (-1, 0.0, 0.0, 0, 0.8, 0.1),
+        "FAST": True,
+        "ROWS": 64,
+        "COLUMNS": 64,
+        **({"SAME": True, "TILES": 32} if name == "sums" else {"PADDED": 4}),
+    }
+    pointers = {"a": "*fp32", "b": "*fp32", "scale": "*fp64", "partial": "*fp64", "gradient": "*fp32"}
+    signature = {
+        argument: "constexpr" if argument in constants else pointers.get(argument, "i32")
+        for argument in program.arg_names
+    }
+    if name == "pulls":
+        signature["weight"] = "fp32"
+    source = ASTSource(
+        fn=program,
+        signature=signature,
+        constexprs={(program.arg_names.index(key),): value for key, value in constants.items()},
+    )
+    options = {"num_warps": 4, "enable_fp_fusion": True}
+    compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
+    assert "lg2.approx" in compiled.asm["ptx"]
