@@ -74,7 +74,9 @@ def run_rounds(
         began = time.perf_counter()
         first, stop = totals.simulations, min(totals.simulations + size, max_simulations)
         finder = keeper.finder()
-        chunks = _chunks(first, stop, batch_size, threads)
+        # A batch simulator gets rounds whole: large batches are what it is good at.
+        shares = threads * CHUNKS_PER_THREAD if pool is not None else 1
+        chunks = _chunks(first, stop, batch_size, shares)
 
         def look(chunk: tuple[int, int], finder: Any = finder) -> Any:
             return keeper.look(finder, *chunk)
@@ -92,9 +94,9 @@ def run_rounds(
     return totals
 
 
-def _chunks(first: int, stop: int, largest: int, threads: int) -> list[tuple[int, int]]:
-    """(first, count) of chunks: a few per thread, none too large."""
-    count = max(1, min(largest, -(-(stop - first) // (threads * CHUNKS_PER_THREAD)), MAX_CHUNK))
+def _chunks(first: int, stop: int, largest: int, shares: int) -> list[tuple[int, int]]:
+    """(first, count) of chunks: as many as there are shares, or more, none too large."""
+    count = max(1, min(largest, -(-(stop - first) // shares), MAX_CHUNK))
     return [(i, min(count, stop - i)) for i in range(first, stop, count)]
 
 
