@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fastinv.kernels import backends
 from fastinv.kernels.memory import check_fits
@@ -21,31 +19,31 @@ from fastinv.kernels.rejection.envelope import (
     FloatArray,
 )
 from fastinv.kernels.rejection.kinematics_reference import Arm
+from fastinv.kernels.rejection.runners import RUN, SAMPLES_PER_CALL, SERVING, SERVING_CUDA, Attempts, Target
 
-Attempts = NDArray[np.int64]
+if TYPE_CHECKING:
+    from torch import Tensor
 
-# One call into a compiled back end is not interruptible, so it is kept to a fraction of a second.
-SAMPLES_PER_CALL = 200_000
-CHUNKS_PER_THREAD = 8
 # The cost of an observation grows with its count of cells, which grows with |y|.
 FARTHEST_IMPACT = 1000.0
 # A wider prior of a joint angle is uniform on the circle to rounding, at a cost that grows with its turns.
 WIDEST_JOINT = 10.0
 
 
-@dataclasses.dataclass(frozen=True)
-class _Target:
-    """Whose posteriors are sampled: observations, constants as an array and as the reference takes them."""
+@overload
+def sample_kinematics(
+    y: Tensor,
+    n: int,
+    *,
+    seed: int = 0,
+    arm: Arm | None = None,
+    first_observation: int = 0,
+    backend: str = "auto",
+    attempts_out: Attempts | None = None,
+) -> Tensor: ...
 
-    problem: str
-    y: FloatArray
-    parameters: FloatArray
-    settings: Any
 
-    def part(self, start: int, stop: int) -> _Target:
-        return dataclasses.replace(self, y=self.y[start:stop])
-
-
+@overload
 def sample_kinematics(
     y: ArrayLike,
     n: int,
@@ -55,17 +53,30 @@ def sample_kinematics(
     first_observation: int = 0,
     backend: str = "auto",
     attempts_out: Attempts | None = None,
-) -> FloatArray:
+) -> FloatArray: ...
+
+
+def sample_kinematics(
+    y: Any,
+    n: int,
+    *,
+    seed: int = 0,
+    arm: Arm | None = None,
+    first_observation: int = 0,
+    backend: str = "auto",
+    attempts_out: Attempts | None = None,
+) -> Any:
     """Exact posterior samples of the planar arm: y = f(x) holds to rounding for every sample.
 
     Args:
-        y: observations (vertical, horizontal) in units of `arm.lengths`, shape (B, 2).
+        y: observations (vertical, horizontal) in units of `arm.lengths`, shape (B, 2). A torch tensor
+            yields a tensor on its device; one on a CUDA device is served by the "triton" back end.
         n: samples per observation, at least 1.
         seed: integer in [0, 2**64). Sample j of observation i depends on (seed, first_observation + i, j)
             and y[i] alone.
         arm: segment lengths and prior sigmas; by default those of the benchmark.
         first_observation: index of y[0] in the random stream, so that split calls agree with a whole one.
-        backend: "auto", "native", "numba" or "reference".
+        backend: "auto", "native", "numba", "reference" or "triton".
         attempts_out: int64 array (B, n) to be filled with the number of proposals that each sample took.
 
     Returns:
@@ -88,10 +99,24 @@ def sample_kinematics(
     observations = _check_observations(y, 2)
     _check_range(observations[:, 1], sum(arm.lengths), "y2 is out of the arm's reach: |y2|")
     parameters = np.array([*arm.lengths, *arm.sigmas])
-    target = _Target("kinematics", observations, parameters, arm)
-    return _sample(target, n, seed, first_observation, backend, attempts_out)
+    target = Target("kinematics", observations, parameters, arm)
+    return _sample(target, y, n, seed, first_observation, backend, attempts_out)
 
 
+@overload
+def sample_ballistics(
+    y: Tensor,
+    n: int,
+    *,
+    seed: int = 0,
+    throw: Throw | None = None,
+    first_observation: int = 0,
+    backend: str = "auto",
+    attempts_out: Attempts | None = None,
+) -> Tensor: ...
+
+
+@overload
 def sample_ballistics(
     y: ArrayLike,
     n: int,
@@ -101,17 +126,30 @@ def sample_ballistics(
     first_observation: int = 0,
     backend: str = "auto",
     attempts_out: Attempts | None = None,
-) -> FloatArray:
+) -> FloatArray: ...
+
+
+def sample_ballistics(
+    y: Any,
+    n: int,
+    *,
+    seed: int = 0,
+    throw: Throw | None = None,
+    first_observation: int = 0,
+    backend: str = "auto",
+    attempts_out: Attempts | None = None,
+) -> Any:
     """Exact posterior samples of the throw: y = f(x) holds to rounding for every sample.
 
     Args:
-        y: points of impact in metres, shape (B, 1), |y| <= 1000.
+        y: points of impact in metres, shape (B, 1), |y| <= 1000. A torch tensor yields a tensor on
+            its device; one on a CUDA device is served by the "triton" back end.
         n: samples per observation, at least 1.
         seed: integer in [0, 2**64). Sample j of observation i depends on (seed, first_observation + i, j)
             and y[i] alone.
         throw: constants of the throw and its prior; by default those of the benchmark.
         first_observation: index of y[0] in the random stream, so that split calls agree with a whole one.
-        backend: "auto", "native", "numba" or "reference".
+        backend: "auto", "native", "numba", "reference" or "triton".
         attempts_out: int64 array (B, n) to be filled with the number of proposals that each sample took.
 
     Returns:
@@ -130,11 +168,13 @@ def sample_ballistics(
     observations = _check_observations(y, 1)
     _check_range(observations[:, 0], FARTHEST_IMPACT, "the point of impact is too far: |y|")
     parameters = np.array(dataclasses.astuple(throw))
-    target = _Target("ballistics", observations, parameters, throw)
-    return _sample(target, n, seed, first_observation, backend, attempts_out)
+    target = Target("ballistics", observations, parameters, throw)
+    return _sample(target, y, n, seed, first_observation, backend, attempts_out)
 
 
-def _check_observations(y: ArrayLike, dim: int) -> FloatArray:
+def _check_observations(y: Any, dim: int) -> FloatArray:
+    if backends.is_torch_tensor(y):
+        y = y.detach().cpu()
     array = np.ascontiguousarray(y, dtype=np.float64)
     if array.ndim != 2 or array.shape[1] != dim:
         raise ValueError(f"y must have shape (B, {dim}), got {array.shape}")
@@ -161,70 +201,52 @@ def _check_integer(argument: str, value: int, least: int) -> None:
 
 
 def _sample(
-    target: _Target, n: int, seed: int, first: int, backend: str, attempts_out: Attempts | None
-) -> FloatArray:
+    target: Target, y: Any, n: int, seed: int, first: int, backend: str, attempts_out: Attempts | None
+) -> Any:
     _check_integer("n", n, 1)
     _check_integer("first_observation", first, 0)
     key = split_seed(seed)
     batch = len(target.y)
     check_fits(batch * n * 5 * 8, f"n={n} samples of {batch} observations")
-    chosen = backends.select(backend, device="cpu", serving=SERVING, operation=f"sample_{target.problem}")
-    x = np.empty((batch, n, 4))
-    attempts = np.empty((batch, n), dtype=np.int64) if attempts_out is None else attempts_out
-    if attempts.shape != (batch, n) or attempts.dtype != np.int64:
+    device = y.device.type if backends.is_torch_tensor(y) else "cpu"
+    serving = {"cpu": SERVING, "cuda": SERVING_CUDA}.get(device, ())
+    chosen = backends.select(backend, device=device, serving=serving, operation=f"sample_{target.problem}")
+    if attempts_out is not None and (attempts_out.shape != (batch, n) or attempts_out.dtype != np.int64):
         raise ValueError(
-            f"attempts_out must be int64 of shape {(batch, n)}, got {attempts.dtype} {attempts.shape}"
+            f"attempts_out must be int64 of shape {(batch, n)}, got {attempts_out.dtype} {attempts_out.shape}"
         )
-    step = max(1, SAMPLES_PER_CALL // n)
+    x, attempts = _allocate(device, y, batch, n)
+    step = max(1, SAMPLES_PER_CALL[chosen] // n)
     for start in range(0, batch, step):
         stop = min(start + step, batch)
-        _RUN[chosen](target.part(start, stop), first + start, key, x[start:stop], attempts[start:stop])
+        RUN[chosen](target.part(start, stop), first + start, key, x[start:stop], attempts[start:stop])
         _raise_for_codes(attempts[start:stop], first + start)
-    return x
+    if attempts_out is not None:
+        attempts_out[...] = attempts.cpu() if device == "cuda" else attempts
+    return _as_tensor(x) if backends.is_torch_tensor(y) else x
 
 
-def _raise_for_codes(attempts: Attempts, first: int) -> None:
-    broken = np.argwhere(attempts < 0)
-    if not len(broken):
+def _allocate(device: str, y: Any, batch: int, n: int) -> tuple[Any, Any]:
+    """Samples and attempts to fill: arrays, or tensors where y is on a CUDA device."""
+    if device == "cpu":
+        return np.empty((batch, n, 4)), np.empty((batch, n), dtype=np.int64)
+    import torch
+
+    x = torch.empty((batch, n, 4), dtype=torch.float64, device=y.device)
+    return x, torch.empty((batch, n), dtype=torch.int64, device=y.device)
+
+
+def _as_tensor(x: Any) -> Any:
+    import torch
+
+    return torch.as_tensor(x)
+
+
+def _raise_for_codes(attempts: Any, first: int) -> None:
+    if attempts.min() >= 0:
         return
-    observation, slot = broken[0]
-    if attempts[observation, slot] == -1:
+    codes = np.asarray(attempts.cpu() if backends.is_torch_tensor(attempts) else attempts)
+    observation, slot = np.argwhere(codes < 0)[0]
+    if codes[observation, slot] == -1:
         raise BoundViolatedError(f"observation {first + observation}: a density is above its bound")
     raise BudgetExceededError(f"observation {first + observation}: no sample in {MAX_ATTEMPTS} attempts")
-
-
-def _run_reference(
-    target: _Target, first: int, key: tuple[int, int], x: FloatArray, attempts: Attempts
-) -> None:
-    from fastinv.kernels.rejection import ballistics_reference, kinematics_reference
-
-    seed = key[0] | key[1] << 32
-    for i, y in enumerate(target.y):
-        if target.problem == "kinematics":
-            drawn = kinematics_reference.sample_one(y, x.shape[1], seed, first + i, target.settings)
-        else:
-            drawn = ballistics_reference.sample_one(float(y[0]), x.shape[1], seed, first + i, target.settings)
-        x[i], attempts[i] = drawn
-
-
-def _run_native(target: _Target, first: int, key: tuple[int, int], x: FloatArray, attempts: Attempts) -> None:
-    module = backends.native_module()
-    assert module is not None  # select() has seen it
-    sample = getattr(module, f"sample_{target.problem}")
-    sample(target.y, target.parameters, first, *key, x, attempts)
-
-
-def _run_numba(target: _Target, first: int, key: tuple[int, int], x: FloatArray, attempts: Attempts) -> None:
-    import numba
-
-    from fastinv.kernels.rejection.numba_cpu import ballistics, kinematics
-
-    module: ModuleType = kinematics if target.problem == "kinematics" else ballistics
-    threads = numba.get_num_threads()
-    sample = module.sample_batch if len(target.y) >= threads else module.sample_few
-    sample(target.y, target.parameters, first, *key, threads * CHUNKS_PER_THREAD, x, attempts)
-
-
-_Run = Callable[[_Target, int, tuple[int, int], FloatArray, Attempts], None]
-_RUN: dict[str, _Run] = {"native": _run_native, "numba": _run_numba, "reference": _run_reference}
-SERVING = tuple(_RUN)

@@ -8,7 +8,6 @@ namespace FASTINV_ISA {
 Ballistics::Ballistics(double y, const double* parameters, const double* log_count_prior)
     : y_(y),
       drag_(parameters[1]),
-      mass_(parameters[2]),
       x1_sigma_(parameters[3]),
       x2_mean_(parameters[4]),
       x2_sigma_(parameters[5]),

@@ -31,7 +31,7 @@ class Ballistics {
   void solve(Flight* flights, int count) const;
   F64 log_prior(F64 x1, F64 x2_distance, I64 count) const;
 
-  double y_, drag_, mass_, x1_sigma_, x2_mean_, x2_sigma_, angle_min_, angle_max_, weight_, time_scale_;
+  double y_, drag_, x1_sigma_, x2_mean_, x2_sigma_, angle_min_, angle_max_, weight_, time_scale_;
   const double* log_count_prior_;
 };
 

@@ -1,0 +1,183 @@
+"""The Triton samplers in Triton's interpreter: the reference's samples, errors, and torch tensors in and out.
+
+The interpreter must be chosen before the kernels are imported, so they run in processes of their own. That
+they compile for a GPU is tested here too; what one computes is checked by bench/gpu_kernels.py.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fastinv.kernels import BackendUnavailable, available_backends
+from fastinv.kernels.rejection import Arm, sample_ballistics, sample_kinematics
+
+pytest.importorskip("triton")
+
+# A singular point and a rare target; arms whose shorter link turns right round, joints that wind around.
+ARM_TARGETS = np.array([[0.0, 1.0], [0.0, 1.5]])
+OTHER_ARMS = {
+    "first_longer": Arm(lengths=(0.7, 0.4, 0.9), sigmas=(0.4, 2.2, 1.3, 0.7)),
+    "second_longer": Arm(lengths=(0.3, 0.8, 0.5), sigmas=(0.5, 0.7, 0.4, 1.6)),
+}
+THROW_TARGETS = np.array([[5.0], [-0.3], [24.0]])
+SEED, FIRST, SAMPLES = 2**63 + 5, 2**31 - 1, 24
+
+# Names of cases to (sampler, observations, samples, options).
+CASES = {
+    "arm": (sample_kinematics, ARM_TARGETS, SAMPLES, {}),
+    # More than one program for each observation, the last of them partly empty.
+    "arm_programs": (sample_kinematics, ARM_TARGETS[1:], 150, {}),
+    **{
+        name: (sample_kinematics, np.array([[0.1, 0.4], [-0.3, 0.9]]), SAMPLES, {"arm": arm})
+        for name, arm in OTHER_ARMS.items()
+    },
+    "throw": (sample_ballistics, THROW_TARGETS, SAMPLES, {}),
+}
+
+DRAW = """
+import sys, numpy as np
+sys.path.insert(0, sys.argv[2])
+import test_rejection_triton as t
+samples = t.draw("triton")
+# As in large calls: a lane draws several samples one after the other.
+from fastinv.kernels.rejection.triton_gpu import launch
+launch.SAMPLES_TO_FILL_A_DEVICE = 0
+sample = t.CASES["arm_programs"][0]
+x = sample(t.ARM_TARGETS[1:], 300, seed=t.SEED, first_observation=t.FIRST, backend="triton")
+np.savez(sys.argv[1], arm_lanes=x, **samples)
+"""
+
+COMPILE = """
+import re, triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from fastinv.kernels.rejection.triton_gpu import ballistics, kinematics
+pointers = dict(y="*fp64", arm="*fp64", throw="*fp64", log_count_prior="*fp64", seed="*i64", cells="*fp64",
+                tags="*i32", last="*i32", offsets="*i64", x="*fp64", attempts="*i64")
+constants = dict(BLOCK=128, PER_LANE=8, M2=1, M3=2, M4=1)
+for kernel in (kinematics.draw_kernel, kinematics.finish_kernel, ballistics.draw_kernel):
+    names = kernel.arg_names
+    signature = {name: pointers.get(name, "constexpr" if name in constants else "i32") for name in names}
+    values = {(i,): constants[name] for i, name in enumerate(names) if name in constants}
+    compiled = triton.compile(ASTSource(kernel, signature, values), target=GPUTarget("cuda", 90, 32))
+    ptx = compiled.asm["ptx"]
+    instructions = [line.split()[0] for line in ptx.splitlines() if ".f32" in line]
+    # The library's exp looks at a double's high word as if it were a float: that computes nothing.
+    single = [name for name in instructions if not name.startswith(("abs.", "setp."))]
+    # A constant that was rounded to float32 has zeros in its last 29 bits, but not in the bits before them.
+    for text in re.findall("0d([0-9A-F]{16})", ptx):
+        if int(text, 16) % 2**29 == 0 and int(text, 16) % 2**40 != 0:
+            single.append(text)
+    print(len(single))
+"""
+
+FAIL = """
+import numpy as np
+from fastinv.kernels.rejection import BoundViolatedError, sample_kinematics
+from fastinv.kernels.rejection.triton_gpu import launch
+build = launch.build_tables
+def build_too_low(*arguments):
+    cells, *rest = build(*arguments)
+    cells[:, 4] -= 1.0
+    return cells, *rest
+launch.build_tables = build_too_low
+try:
+    sample_kinematics([[0.0, 1.5]], 60, backend="triton")
+except BoundViolatedError as error:
+    print(error)
+"""
+
+
+def draw(backend: str) -> dict[str, np.ndarray]:
+    results = {}
+    for name, (sample, y, n, options) in CASES.items():
+        attempts = np.empty((len(y), n), dtype=np.int64)
+        common = {"seed": SEED, "first_observation": FIRST, "backend": backend, "attempts_out": attempts}
+        results[name] = sample(y, n, **common, **options)
+        results[f"{name}_attempts"] = attempts
+    return results
+
+
+def run(code: str, *arguments: str, interpret: str = "1") -> str:
+    process = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env={**os.environ, "TRITON_INTERPRET": interpret, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return process.stdout
+
+
+@pytest.fixture(scope="module")
+def interpreted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+    out = tmp_path_factory.mktemp("triton") / "samples.npz"
+    run(DRAW, str(out), str(Path(__file__).parent))
+    with np.load(out) as file:
+        return dict(file)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_samples_are_those_of_the_reference(case: str, interpreted: dict[str, np.ndarray]) -> None:
+    expected = draw_reference(case)
+    # Everything is float64: a decision flips where a margin is below 1e-12, with probability 1e-9 here.
+    np.testing.assert_array_equal(interpreted[f"{case}_attempts"], expected[1])
+    np.testing.assert_allclose(interpreted[case], expected[0], rtol=0.0, atol=1e-9)
+
+
+def draw_reference(case: str) -> tuple[np.ndarray, np.ndarray]:
+    sample, y, n, options = CASES[case]
+    attempts = np.empty((len(y), n), dtype=np.int64)
+    common = {"seed": SEED, "first_observation": FIRST, "backend": "reference", "attempts_out": attempts}
+    return sample(y, n, **common, **options), attempts
+
+
+def test_lanes_go_on_to_their_next_slots(interpreted: dict[str, np.ndarray]) -> None:
+    x = sample_kinematics(ARM_TARGETS[1:], 300, seed=SEED, first_observation=FIRST, backend="reference")
+    np.testing.assert_allclose(interpreted["arm_lanes"], x, rtol=0.0, atol=1e-9)
+
+
+def test_kernels_compile_for_a_gpu_without_single_precision() -> None:
+    assert run(COMPILE, interpret="0").split() == ["0", "0", "0"]
+
+
+def test_residuals_are_rounding_errors(interpreted: dict[str, np.ndarray]) -> None:
+    x = interpreted["arm_programs"]
+    absolute = np.cumsum(x[..., 1:], axis=-1)
+    lengths = np.array(Arm().lengths)
+    y = np.stack([x[..., 0] + np.sin(absolute) @ lengths, np.cos(absolute) @ lengths], axis=-1)
+    assert np.abs(y - ARM_TARGETS[1:, None]).max() <= 2e-15
+
+
+def test_a_density_above_its_bound_raises() -> None:
+    assert "a density is above its bound" in run(FAIL)
+
+
+def test_tensors_on_the_cpu_come_back_as_tensors() -> None:
+    y = torch.tensor(ARM_TARGETS, dtype=torch.float32)
+    x = sample_kinematics(y, 5, seed=1)
+    assert isinstance(x, torch.Tensor)
+    np.testing.assert_array_equal(x.numpy(), sample_kinematics(ARM_TARGETS, 5, seed=1))
+
+
+@pytest.mark.skipif(available_backends()["triton"].available, reason="there is a GPU")
+def test_without_a_gpu_the_error_says_so() -> None:
+    with pytest.raises(BackendUnavailable, match="no CUDA device"):
+        sample_ballistics([[5.0]], 3, backend="triton")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_tensors_on_a_gpu_stay_there() -> None:
+    y = torch.tensor(THROW_TARGETS, device="cuda")
+    x = sample_ballistics(y, 500, seed=1)
+    assert x.device == y.device
+    np.testing.assert_allclose(
+        x.cpu().numpy(), sample_ballistics(THROW_TARGETS, 500, seed=1, backend="reference"), atol=1e-9
+    )
