@@ -64,7 +64,7 @@ class BatchSource:
         """See `Source`."""
         x = self._rows(np.arange(first, first + count))
         before = self._rows_that_raised
-        return self._tried(x).T, self._rows_that_raised - before
+        return np.ascontiguousarray(self._tried(x).T), self._rows_that_raised - before
 
     def draw(self, number: Numbers) -> tuple[FloatArray, None]:
         """See `Source`."""

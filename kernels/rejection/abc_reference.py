@@ -12,6 +12,8 @@ from fastinv.kernels.rejection.kinematics_reference import Arm
 
 FloatArray = NDArray[np.float64]
 Numbers = NDArray[np.int64]
+# Coordinates that are compared at a time: tens of megabytes, however many observations there are.
+MAX_COMPARED = 1 << 21
 
 
 def _words(number: Numbers, block: int, seed: int) -> tuple[NDArray[np.uint32], ...]:
@@ -72,8 +74,13 @@ def search(
         radius: shape (B,).
         active: which observations are looked for, shape (B,).
     """
-    with np.errstate(over="ignore"):
-        difference = (y.T * inverse_scale)[:, None, :] - centres[None, :, :]
-        distance = np.sqrt(np.square(difference).sum(-1))
-    offset, observation = np.nonzero((distance < radius) & active)
-    return observation.astype(np.int32), offset, distance[offset, observation]
+    rows = max(1, MAX_COMPARED // centres.size)
+    pieces = []
+    for begin in range(0, y.shape[1], rows):
+        with np.errstate(over="ignore"):
+            difference = (y[:, begin : begin + rows].T * inverse_scale)[:, None, :] - centres
+            distance = np.sqrt(np.square(difference).sum(-1))
+        offset, observation = np.nonzero((distance < radius) & active)
+        pieces.append((observation.astype(np.int32), begin + offset, distance[offset, observation]))
+    observations, offsets, distances = (np.concatenate(part) for part in zip(*pieces, strict=True))
+    return observations, offsets, distances
