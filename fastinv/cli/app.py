@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fastinv.cli import bench, doctor, export, listing, observations, score
+from fastinv.cli import bench, compare, doctor, export, listing, observations, score
 from fastinv.cli.errors import INTERRUPTED
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("bench")(bench.bench)
+app.command("compare")(compare.compare)
 app.command("list")(listing.list_names)
 app.command("observations")(observations.observations)
 app.command("score")(score.score)

@@ -7,10 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastinv.cli.errors import FAILED, INTERRUPTED, OK, TERMINATED, Terminated, UsageError, checking, command
+from fastinv.cli.errors import (
+    ACCURACY,
+    FAILED,
+    INTERRUPTED,
+    OK,
+    TERMINATED,
+    Terminated,
+    UsageError,
+    checking,
+    command,
+)
 from fastinv.cli.targets import STDOUT, Target, check_targets, export_all
 
 if TYPE_CHECKING:
+    from fastinv.reports import AccuracyGate
     from fastinv.runner import BenchSettings
 
 RUNS = Path("runs")
@@ -45,6 +56,10 @@ def bench(
         list[str] | None,
         typer.Option(help="Also write results to FILE (.json, .csv, .md; - for JSON on stdout); repeatable."),
     ] = None,
+    gate: Annotated[
+        list[str] | None,
+        typer.Option(help="Exit code 4 unless e.g. err_post<=0.03, or cinn.err_post<=0.03; repeatable."),
+    ] = None,
     clamp_outliers: Annotated[
         bool, typer.Option("--clamp-outliers", help="Clamp outliers before averaging, as the paper does.")
     ] = False,
@@ -68,6 +83,7 @@ def bench(
     """
     with checking():
         targets = check_targets(export or [])
+        gates = _gates(gate or [])
         settings, models = _resolve(
             problem,
             model or [],
@@ -82,8 +98,8 @@ def bench(
         again = _redo(redo or [], models)
         folder = runs / _run_name(run or settings.run_name)
     code = _carry_out(settings, models, folder, fresh, again, only_missing)
-    _show(folder, models, targets, clamp_outliers)
-    return code
+    missed = _show(folder, models, targets, clamp_outliers, gates)
+    return ACCURACY if missed and code == OK else code
 
 
 def _seeds(seed: int | None, seeds: str | None, repeats: int | None) -> list[int]:
@@ -186,7 +202,17 @@ def _carry_out(
     return FAILED if outcome.failed else OK
 
 
-def _show(folder: Path, models: tuple[str, ...], targets: list[Target], clamp: bool) -> None:
+def _gates(texts: list[str]) -> list[AccuracyGate]:
+    from fastinv.models import model_names
+    from fastinv.reports import parse_accuracy_gate
+
+    return [parse_accuracy_gate(text, model_names()) for text in texts]
+
+
+def _show(
+    folder: Path, models: tuple[str, ...], targets: list[Target], clamp: bool, gates: list[AccuracyGate]
+) -> bool:
+    """Export and print the results; returns whether an accuracy gate was missed."""
     from rich.console import Console
 
     from fastinv.reports import load_results, print_results
@@ -199,4 +225,8 @@ def _show(folder: Path, models: tuple[str, ...], targets: list[Target], clamp: b
     # Files first: whoever reads our output may stop reading (`| head`), and that must not cost the export.
     export_all(results, targets)
     print_results(results, Console(stderr=to_stderr, highlight=False))
+    missed = [line for gate in gates for line in gate.misses(results)]
+    for line in missed:
+        typer.echo(f"accuracy gate missed: {line}", err=True)
     typer.echo(f"saved in {folder}", err=True)
+    return bool(missed)

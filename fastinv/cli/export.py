@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fastinv.cli.errors import checking, command
-from fastinv.cli.targets import check_targets, export_all, write_file
+from fastinv.cli.targets import check_targets, export_all, run_folder, write_file
 
 FORMATS = ("json", "csv", "md", "parquet")
 
@@ -36,8 +36,7 @@ def export(
 
     with checking():
         targets = check_targets(to, FORMATS)
-    folder = runs / run if (runs / run).is_dir() else Path(run)
-    with RunReader(folder) as reader:
+    with RunReader(run_folder(runs, run)) as reader:
         results = load_results(reader, clamp=clamp_outliers)
         scores = parquet_bytes(reader) if any(target.form == "parquet" for target in targets) else b""
     export_all(results, [target for target in targets if target.form != "parquet"])

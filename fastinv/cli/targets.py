@@ -32,6 +32,11 @@ class Target:
             write_file(Path(self.name), text.encode())
 
 
+def run_folder(runs: Path, name: str) -> Path:
+    """The folder of a run that was given by name or as a path."""
+    return runs / name if (runs / name).is_dir() else Path(name)
+
+
 def check_targets(names: Sequence[str], forms: Sequence[str] | None = None) -> list[Target]:
     """Targets whose extension and writability are beyond doubt.
 

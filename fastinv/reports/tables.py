@@ -57,7 +57,7 @@ def _table(result: ProblemResult, group: Group, signs: Glyphs, console: Console)
 
 
 def _build(result: ProblemResult, columns: Sequence[Column], signs: Glyphs) -> Table:
-    table = Table(box=_box(signs), pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", show_edge=False)
+    table = new_table(signs)
     for i, column in enumerate(columns):
         table.add_column(column.head, justify="left" if i == 0 else "right", no_wrap=True, vertical="bottom")
     rows = result.rows
@@ -82,10 +82,11 @@ def _cell(column: Column, result: ProblemResult, row: Row, signs: Glyphs, best: 
     return Text(signs.dash if text is None else text)
 
 
-def _box(signs: Glyphs) -> Box:
-    rule = signs.rule
+def new_table(signs: Glyphs) -> Table:
+    """An empty table with nothing but a rule under its head."""
     empty = "    \n"
-    return Box(empty * 2 + f" {rule}  \n" + empty * 5, ascii=rule == "-")
+    box = Box(empty * 2 + f" {signs.rule}  \n" + empty * 5, ascii=signs.rule == "-")
+    return Table(box=box, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", show_edge=False)
 
 
 def _title(result: ProblemResult, signs: Glyphs) -> str:

@@ -142,6 +142,16 @@ def test_a_failed_model_is_a_row_and_exit_code_1(monkeypatch: pytest.MonkeyPatch
     assert statuses == {"inn": "failed", "mdn": "ok"}
 
 
+def test_an_accuracy_gate_is_exit_code_4() -> None:
+    arguments = (*BENCH, "--model", "mdn")
+    assert cli(*arguments, "--gate", "err_post<=10", "--gate", "mdn.err_resim<=1e9").exit_code == 0
+    missed = cli(*arguments, "--gate", "err_post<=10", "--gate", "mdn.err_post<=0.001")
+    assert missed.exit_code == 4
+    assert "accuracy gate missed: kinematics mdn err_post" in missed.stderr
+    for gate in ("err_post", "err_post<0.1", "cin.err_post<=1", "speed<=1", "err_post<=-"):
+        assert cli(*arguments, "--gate", gate).exit_code == 2, gate
+
+
 def test_seeds_are_pooled_and_marked() -> None:
     result = cli(*BENCH, "--model", "mdn", "--repeats", "2", "--seed", "3", "--export", "-")
     assert result.exit_code == 0, result.output

@@ -113,3 +113,35 @@ def test_export_of_a_run_that_is_not_there() -> None:
     result = cli("export", "nothing", "--to", "-")
     assert result.exit_code == 1
     assert "no run at nothing" in result.stderr
+
+
+def test_compare(tmp_path: Path) -> None:
+    bench = ("bench", "--preset", "tiny", "--device", "cpu", "--model", "mdn", "--run")
+    assert cli(*bench, "a").exit_code == 0
+    assert cli(*bench, "b", "--seed", "1").exit_code == 0
+    same = cli("compare", "a", "runs/a", "--fail-on", "err_post:0%")
+    assert same.exit_code == 0, same.output
+    assert "+0.0%" in same.stdout
+    assert cli("compare", "a", "b").exit_code == 0
+    slower = cli("compare", "a", "a", "--fail-on", "err_post:x")
+    assert slower.exit_code == 2
+    assert cli(*bench, "c", "--kernel", "hint").exit_code == 0
+    refused = cli("compare", "a", "c")
+    assert refused.exit_code == 2
+    assert "different protocols" in refused.stderr
+    assert cli("compare", "a", "nothing").exit_code == 1
+
+
+def test_compare_exits_with_3_on_a_regression(tmp_path: Path) -> None:
+    import sqlite3
+
+    bench = ("bench", "--preset", "tiny", "--device", "cpu", "--model", "mdn", "--run")
+    assert cli(*bench, "a").exit_code == 0
+    assert cli(*bench, "b").exit_code == 0
+    with sqlite3.connect("runs/b/run.sqlite3") as raw:
+        raw.execute("UPDATE score SET value = 1.2 * value")
+    raw.close()
+    result = cli("compare", "a", "b", "--fail-on", "err_post:5%")
+    assert result.exit_code == 3
+    assert "regression: kinematics mdn err_post +20.0%, tolerated 5%" in result.stderr
+    assert cli("compare", "a", "b", "--fail-on", "err_post:25%").exit_code == 0

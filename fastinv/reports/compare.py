@@ -1,0 +1,197 @@
+"""Two runs side by side, observation by observation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.text import Text
+
+from fastinv.reports.tables import new_table
+from fastinv.reports.text import Glyphs, figure, glyphs
+from fastinv.scoring.statistics import bca_interval
+from fastinv.store import FLOOR, RunReader
+
+FloatArray = NDArray[np.float64]
+
+SCORES = ("err_post", "err_resim")
+TIMES = ("inference_ms", "training_s")
+BETTER, WORSE, SAME = "+", "-", "~"
+
+
+class ComparisonError(ValueError):
+    """Two runs cannot be compared, or a gate is not understood; the message says why."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """How a figure differs between two runs.
+
+    Attributes:
+        before: mean in the first run.
+        after: mean in the second.
+        low: lower end of the 95% interval of the paired difference, NaN for times.
+        high: upper end.
+    """
+
+    before: float
+    after: float
+    low: float
+    high: float
+
+    @property
+    def relative(self) -> float:
+        """(after - before) / before, NaN for a figure that was 0."""
+        return (self.after - self.before) / self.before if self.before else float("nan")
+
+    @property
+    def verdict(self) -> str:
+        """ "+" if the second run is better, "-" if worse, "~" if the interval of the difference holds 0."""
+        return BETTER if self.high < 0.0 else WORSE if self.low > 0.0 else SAME
+
+
+@dataclass(frozen=True)
+class ModelChange:
+    """All changes of one model on one problem, by metric; None where a run has no such figure."""
+
+    problem: str
+    model: str
+    changes: dict[str, Change | None]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A regression that is not tolerated: `metric` worse by more than `tolerance` (a share)."""
+
+    metric: str
+    tolerance: float
+
+    def broken_by(self, change: Change | None) -> bool:
+        """Whether a change exceeds the tolerance and, for scores, is more than chance."""
+        if change is None or not change.relative > self.tolerance:
+            return False
+        return self.metric in TIMES or change.verdict == WORSE
+
+
+def parse_gate(text: str) -> Gate:
+    """A gate such as "err_post:5%".
+
+    Raises:
+        ComparisonError: another form, or an unknown metric.
+
+    Example:
+        >>> parse_gate("err_post:5%")
+        Gate(metric='err_post', tolerance=0.05)
+    """
+    match = re.fullmatch(r"(\w+):(\d{1,6}(?:\.\d{1,6})?)%", text.strip())
+    if match is None or match[1] not in (*SCORES, *TIMES):
+        known = ", ".join((*SCORES, *TIMES))
+        raise ComparisonError(
+            f"a gate is METRIC:PERCENT%, as in err_post:5%, with METRIC of {known}; got {text!r}"
+        )
+    return Gate(match[1], float(match[2]) / 100.0)
+
+
+def compare(first: RunReader, second: RunReader) -> list[ModelChange]:
+    """Changes from one run to another for every problem and model that both have scored.
+
+    Scores are compared observation by observation, over the mean of the training seeds.
+
+    Raises:
+        ComparisonError: nothing in common, or another protocol.
+        StoreError: a run cannot be read.
+    """
+    problems = [p for p in first.settings["problems"] if p in second.settings["problems"]]
+    found = []
+    for problem in problems:
+        protocols = [run.protocol(problem) for run in (first, second)]
+        if None in protocols:
+            continue
+        (a, _), (b, _) = (p for p in protocols if p is not None)
+        if a != b:
+            raise ComparisonError(
+                f"scores of {problem!r} follow different protocols ({a} and {b}) and cannot be compared"
+            )
+        models = [m for m in _scored(first, problem) if m in _scored(second, problem)]
+        found += [_model_change(first, second, problem, model) for model in models]
+    if not found:
+        raise ComparisonError("the runs have no scored model in common")
+    return found
+
+
+def _scored(run: RunReader, problem: str) -> list[str]:
+    stages = run.stages().values()
+    done = (s.key for s in stages if s.key.stage == "score" and s.status == "done")
+    return list(dict.fromkeys(k.model for k in done if k.problem == problem and k.model != FLOOR))
+
+
+def _model_change(first: RunReader, second: RunReader, problem: str, model: str) -> ModelChange:
+    changes: dict[str, Change | None] = {}
+    for metric in SCORES:
+        a, b = (_per_observation(run, problem, model, metric) for run in (first, second))
+        both = np.isfinite(a) & np.isfinite(b)
+        low, high = bca_interval((b - a)[both])
+        changes[metric] = (
+            Change(float(a[both].mean()), float(b[both].mean()), low, high) if both.any() else None
+        )
+    for name in TIMES:
+        times = [v for run in (first, second) if (v := _time(run, problem, model, name)) is not None]
+        changes[name] = Change(times[0], times[1], float("nan"), float("nan")) if len(times) == 2 else None
+    return ModelChange(problem, model, changes)
+
+
+def _per_observation(run: RunReader, problem: str, model: str, metric: str) -> FloatArray:
+    seeds = run.settings["seeds"]
+    columns = [s[metric] for seed in seeds if metric in (s := run.scores(problem, model, seed))]
+    return np.asarray(np.mean(columns, axis=0))
+
+
+def _time(run: RunReader, problem: str, model: str, name: str) -> float | None:
+    seeds = run.settings["seeds"]
+    if name == "inference_ms":
+        values = [t.median_ms for s in seeds for t in run.timings(problem, model, s).values()]
+    else:
+        values = [
+            stage.seconds
+            for key, stage in run.stages().items()
+            if key[:2] == (problem, model) and key.stage == "train" and stage.status == "done"
+        ]
+    return float(np.mean(values)) if values else None
+
+
+def print_comparison(changes: Sequence[ModelChange], console: Console) -> None:
+    """Print one table per problem."""
+    signs = glyphs(console.encoding)
+    heads = ("\nmodel", "Err_post\nbefore", "\nafter", "\nchange", "\n ", "Err_resim\nchange", "\n ",
+             "draw\ntime", "training\ntime")  # fmt: skip
+    for problem in dict.fromkeys(c.problem for c in changes):
+        console.print(Text(f"\n{problem}", style="bold"))
+        table = new_table(signs)
+        for i, head in enumerate(heads):
+            table.add_column(head, justify="left" if i == 0 else "right", no_wrap=True)
+        for change in changes:
+            if change.problem == problem:
+                table.add_row(*_cells(change, signs))
+        console.print(table)
+    console.print("\n+ better, - worse, ~ no more than chance (paired over observations, 95%)")
+
+
+def _cells(change: ModelChange, signs: Glyphs) -> list[Text]:
+    post, resim, draw, training = (change.changes[name] for name in (*SCORES, *TIMES))
+    texts = [change.model, figure(post.before) if post else None, figure(post.after) if post else None]
+    texts += [_percent(post), _verdict(post), _percent(resim), _verdict(resim)]
+    texts += [f"{c.after / c.before:.2f}{signs.times}" if c and c.before else None for c in (draw, training)]
+    styles = {BETTER: "bold green", WORSE: "bold red"}
+    return [Text(signs.dash if text is None else text, style=styles.get(text or "", "")) for text in texts]
+
+
+def _verdict(change: Change | None) -> str | None:
+    return None if change is None else change.verdict
+
+
+def _percent(change: Change | None) -> str | None:
+    return None if change is None or change.relative != change.relative else f"{100 * change.relative:+.1f}%"
