@@ -19,7 +19,9 @@ import triton
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--output", type=Path, help="file for the result; standard output if left out")
     parser.add_argument("--check-only", action="store_true", help="check, but do not time")
     arguments = parser.parse_args()
@@ -38,7 +40,11 @@ def main() -> int:
         )
     result = {
         "device": torch.cuda.get_device_name(),
-        "versions": {"torch": torch.__version__, "triton": triton.__version__, "python": platform.python_version()},
+        "versions": {
+            "torch": torch.__version__,
+            "triton": triton.__version__,
+            "python": platform.python_version(),
+        },
         "mmd": {"checks": checks, "timings": timings},
     }
     text = json.dumps(result, indent=1)

@@ -25,9 +25,13 @@ def samples(batch: int, n: int, m: int, d: int, dtype: torch.dtype, shift: float
 
 def check_one(x: torch.Tensor, y: torch.Tensor, kernel: Any) -> dict[str, float]:
     """Errors of the means and of the gradients against the float64 reference on the CPU."""
-    got, want = mmd2_terms(x, y, kernel=kernel), mmd2_terms(x.cpu(), y.cpu(), kernel=kernel, backend="reference")
+    got, want = (
+        mmd2_terms(x, y, kernel=kernel),
+        mmd2_terms(x.cpu(), y.cpu(), kernel=kernel, backend="reference"),
+    )
     error = max(
-        (getattr(got, part).cpu() - getattr(want, part)).abs().max().item() / want.k0 for part in ("xx", "yy", "xy")
+        (getattr(got, part).cpu() - getattr(want, part)).abs().max().item() / want.k0
+        for part in ("xx", "yy", "xy")
     )
     gradient_error = 0.0
     inputs = [t.detach().clone().requires_grad_() for t in (x, y)]
@@ -37,7 +41,9 @@ def check_one(x: torch.Tensor, y: torch.Tensor, kernel: Any) -> dict[str, float]
         torch.autograd.grad(mmd2(*hosts, kernel=kernel, backend="reference").sum(), hosts),
         strict=True,
     ):
-        gradient_error = max(gradient_error, ((g.cpu() - w).abs().max() / w.abs().max().clamp_min(1e-300)).item())
+        gradient_error = max(
+            gradient_error, ((g.cpu() - w).abs().max() / w.abs().max().clamp_min(1e-300)).item()
+        )
     return {"error": error, "gradient_error": gradient_error}
 
 
@@ -75,7 +81,14 @@ def milliseconds(call: Any, repeats: int = 10) -> list[float]:
 def time_all() -> list[dict[str, Any]]:
     """Forward, and forward plus both gradients, over sizes of scoring and of training."""
     rows = []
-    for batch, n, d in [(1000, 1000, 4), (1000, 4000, 4), (1, 20000, 4), (1, 1000, 4), (10000, 64, 4), (100, 1000, 16)]:
+    for batch, n, d in [
+        (1000, 1000, 4),
+        (1000, 4000, 4),
+        (1, 20000, 4),
+        (1, 1000, 4),
+        (10000, 64, 4),
+        (100, 1000, 16),
+    ]:
         x, y = samples(batch, n, n, d, torch.float32)
         leaves = [t.clone().requires_grad_() for t in (x, y)]
         for name, kernel in KERNELS.items():

@@ -18,13 +18,16 @@ from fastinv.kernels.backends import BackendStatus, BackendUnavailable, availabl
 from fastinv.kernels.mmd.kernel_functions import Gaussian, InverseMultiquadric, MedianHeuristic
 from fastinv.kernels.mmd.op import mmd2, mmd2_terms, self_term
 from fastinv.kernels.mmd.terms import MMDTerms, SelfTerm
+from fastinv.kernels.mmd.two_sample import PermutationTest, permutation_test, witness
 
 if TYPE_CHECKING:
+    from fastinv.kernels.rejection.abc_batches import SimulatorError
     from fastinv.kernels.rejection.abc_op import abc
     from fastinv.kernels.rejection.abc_priors import Normal, Poisson, Uniform
-    from fastinv.kernels.rejection.abc_report import ABCResult, ABCShortfallError
+    from fastinv.kernels.rejection.abc_report import ABCProgress, ABCResult, ABCShortfallError
 
 __all__ = [
+    "ABCProgress",
     "ABCResult",
     "ABCShortfallError",
     "BackendStatus",
@@ -34,22 +37,28 @@ __all__ = [
     "MMDTerms",
     "MedianHeuristic",
     "Normal",
+    "PermutationTest",
     "Poisson",
     "SelfTerm",
+    "SimulatorError",
     "Uniform",
     "abc",
     "available_backends",
     "mmd2",
     "mmd2_terms",
+    "permutation_test",
     "self_term",
+    "witness",
 ]
 
 # Loaded on first use: the samplers need SciPy, which the MMD does not.
 _HOMES = {
+    "ABCProgress": "abc_report",
     "ABCResult": "abc_report",
     "ABCShortfallError": "abc_report",
     "Normal": "abc_priors",
     "Poisson": "abc_priors",
+    "SimulatorError": "abc_batches",
     "Uniform": "abc_priors",
     "abc": "abc_op",
 }

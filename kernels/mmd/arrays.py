@@ -1,4 +1,4 @@
-"""What the public functions accept: shapes, dtypes, devices and values, checked with errors that name the argument."""
+"""What the public functions accept, checked with errors that name the argument."""
 
 from __future__ import annotations
 
@@ -76,37 +76,41 @@ def _as_array(value: Any, name: str) -> Array:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
-def check_pair(x: Any, y: Any) -> Samples:
-    """Validate x and y together and broadcast their batch dimensions.
+def check_pair(x: Any, y: Any, names: tuple[str, str] = ("x", "y")) -> Samples:
+    """Validate two samples together and broadcast their batch dimensions.
+
+    Args:
+        x: the first sample.
+        y: the second sample.
+        names: what the caller's arguments are called, for messages.
 
     Raises:
         TypeError: for a mix of NumPy and torch, or of dtypes.
         ValueError: for shapes or devices that do not fit together.
     """
-    x, y = as_samples(x, "x"), as_samples(y, "y")
+    first, second = names
+    x, y = as_samples(x, first), as_samples(y, second)
     tensor = is_torch_tensor(x)
     if tensor != is_torch_tensor(y):
         raise TypeError(
-            f"x and y must both be NumPy arrays or both torch tensors, got {type(x)} and {type(y)}"
+            f"{first} and {second} must both be NumPy arrays or both torch tensors, got {type(x)} and {type(y)}"
         )
     if x.dtype != y.dtype:
-        raise TypeError(f"x has dtype {x.dtype} but y has {y.dtype}; they must be equal")
+        raise TypeError(f"{first} has dtype {x.dtype} but {second} has {y.dtype}; they must be equal")
     if x.shape[-1] != y.shape[-1]:
-        raise ValueError(f"x has d = {x.shape[-1]} coordinates but y has {y.shape[-1]}")
+        raise ValueError(f"{first} has d = {x.shape[-1]} coordinates but {second} has {y.shape[-1]}")
     if tensor and x.device != y.device:
-        raise ValueError(f"x is on {x.device} but y is on {y.device}; they must be on one device")
-    batched = x.ndim == 3 or y.ndim == 3
+        raise ValueError(
+            f"{first} is on {x.device} but {second} is on {y.device}; they must be on one device"
+        )
     sizes = [a.shape[0] for a in (x, y) if a.ndim == 3]
     if len(sizes) == 2 and sizes[0] != sizes[1] and 1 not in sizes:
-        raise ValueError(f"x holds {sizes[0]} problems but y holds {sizes[1]}; equal numbers or 1 broadcast")
+        raise ValueError(
+            f"{first} holds {sizes[0]} problems but {second} holds {sizes[1]}; equal numbers or 1 broadcast"
+        )
     size = (sizes[0] if sizes[0] != 1 else sizes[-1]) if sizes else 1
-    return Samples(
-        _expand(x, size, tensor),
-        _expand(y, size, tensor),
-        batched,
-        tensor,
-        x.device.type if tensor else "cpu",
-    )
+    device = x.device.type if tensor else "cpu"
+    return Samples(_expand(x, size, tensor), _expand(y, size, tensor), bool(sizes), tensor, device)
 
 
 def _expand(value: Any, size: int, tensor: bool) -> Any:

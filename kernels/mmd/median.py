@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastinv.kernels.mmd.arrays import check_finite
+from fastinv.kernels.mmd.pack import packed_pair
 
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]
@@ -24,7 +25,7 @@ def median_squared_distance(x: Array, y: Array, backend: str) -> Float64:
     Args:
         x: samples, shape (B, n, d).
         y: samples, shape (B, m, d).
-        backend: the CPU back end that serves the call.
+        backend: the CPU back end that serves the call; native and numba share the selection in Numba.
 
     Returns:
         Shape (B,): the square of the median of the distances |a - b| over the (n + m)(n + m - 1) / 2 pairs.
@@ -32,11 +33,18 @@ def median_squared_distance(x: Array, y: Array, backend: str) -> Float64:
     Raises:
         ValueError: if a problem's median distance is 0, which is no bandwidth.
     """
-    check_finite(x, "x")
-    check_finite(y, "y")
-    result = np.array(
-        [_median_distance(np.concatenate([xb, yb]).astype(np.float64)) for xb, yb in zip(x, y, strict=True)]
-    )
+    if backend == "reference":
+        check_finite(x, "x")
+        check_finite(y, "y")
+        result = np.array(
+            [_median_distance(np.concatenate(pair).astype(np.float64)) for pair in zip(x, y, strict=True)]
+        )
+    else:
+        from fastinv.kernels.mmd.numba_median import median_distances
+
+        # A squared distance of this size is finite in the dtype, which is all that the selection needs.
+        limit = float(np.sqrt((1e37 if x.dtype == np.float32 else 1e300) / (4.0 * x.shape[2])))
+        result = median_distances(np.concatenate(packed_pair(x, y, limit), axis=2))
     if not (result > 0.0).all():
         problem = int(np.argmin(result > 0.0))
         raise ValueError(

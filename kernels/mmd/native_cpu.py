@@ -17,6 +17,7 @@ Array = NDArray[Any]
 Float64 = NDArray[np.float64]
 
 _ONES = np.ones(3)
+_NO_ROWS = np.empty((0, 0))
 
 
 def means(x: Array, y: Array, spec: KernelSpec, scale: Float64, parts: tuple[bool, bool, bool]) -> Float64:
@@ -42,6 +43,14 @@ def means_and_gradients(
     return _evaluate(x, y, spec, scale, parts, np.array(weights), gx, gy), gx, gy
 
 
+def row_means(points: Array, y: Array, spec: KernelSpec, scale: Float64) -> Float64:
+    """Mean of k over y at each point, shape (B, points); see `reference.row_means`."""
+    nothing = np.empty((y.shape[0], 0, y.shape[2]), y.dtype)
+    sums = np.zeros(points.shape[:2])
+    _evaluate(points, y, spec, scale, (False, False, True), _ONES, nothing, nothing, sums)
+    return sums / y.shape[1]
+
+
 def _evaluate(
     x: Array,
     y: Array,
@@ -51,6 +60,7 @@ def _evaluate(
     weights: Float64,
     gx: Array,
     gy: Array,
+    row_sums: Float64 = _NO_ROWS,
 ) -> Float64:
     module, chosen = backends.native_module(), plan(spec)
     assert module is not None, "select() offers this back end only where the extension loads"
@@ -70,6 +80,7 @@ def _evaluate(
         result,
         gx,
         gy,
+        row_sums,
     )
     if status:
         name, sample = ("x", x) if status in (1, 3) else ("y", y)

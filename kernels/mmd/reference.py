@@ -79,6 +79,30 @@ def means(x: Array, y: Array, spec: KernelSpec, scale: Float64, parts: tuple[boo
     return result
 
 
+def row_means(points: Array, y: Array, spec: KernelSpec, scale: Float64) -> Float64:
+    """Mean of k(point, y_j) over j for each point.
+
+    Args:
+        points: shape (B, p, d).
+        y: samples, shape (B, m, d).
+        spec: normal form of the kernel.
+        scale: factor on squared distances for each problem, shape (B,).
+
+    Returns:
+        Shape (B, p), float64.
+    """
+    check_finite(points, "points")
+    check_finite(y, "y")
+    result = np.empty(points.shape[:2])
+    for b, factor in enumerate(scale):
+        own, other = points[b].astype(np.float64), y[b].astype(np.float64)
+        for rows in _row_blocks(len(own), len(other)):
+            difference = own[rows, None, :] - other[None, :, :]
+            s = factor * np.einsum("ijk,ijk->ij", difference, difference)
+            result[b, rows] = kernel_values(spec, s).mean(axis=1)
+    return result
+
+
 def _gradient_sum(a: Float64, b: Float64, spec: KernelSpec, scale: float) -> Float64:
     """Sum over j of the gradient of k(a_i, b_j) with respect to a_i, shape of a."""
     gradient = np.empty_like(a)

@@ -56,7 +56,9 @@ def _scale(x: Tensor, y: Tensor, kernel: Kernel, backend: str) -> Tensor:
 
 def _weighted(means: Tensor, weights: Sequence[float], constant: float, dtype: torch.dtype) -> Tensor:
     # Scalars, not a tensor of weights: copying one to the device would synchronise.
-    return (weights[0] * means[:, 0] + weights[1] * means[:, 1] + weights[2] * means[:, 2] + constant).to(dtype)
+    return (weights[0] * means[:, 0] + weights[1] * means[:, 1] + weights[2] * means[:, 2] + constant).to(
+        dtype
+    )
 
 
 @torch.library.custom_op(

@@ -52,7 +52,9 @@ def _tuned(key: tuple[object, ...], candidates: Sequence[Launch], run: Callable[
     if key not in _chosen:
         if torch.cuda.is_current_stream_capturing():
             return candidates[0]
-        times = {launch: triton.testing.do_bench(lambda launch=launch: run(launch), 5, 20) for launch in candidates}
+        times = {
+            launch: triton.testing.do_bench(lambda launch=launch: run(launch), 5, 20) for launch in candidates
+        }
         _chosen[key] = min(times, key=lambda launch: times[launch])
     return _chosen[key]
 
@@ -113,9 +115,7 @@ def _mean(a: Tensor, b: Tensor, scale: Tensor, constants: dict[str, Any], *, sam
     return run(_tuned(key, SUM_LAUNCHES, run)).sum(1) / pairs
 
 
-def means(
-    x: Tensor, y: Tensor, spec: KernelSpec, scale: Tensor, parts: tuple[bool, bool, bool]
-) -> Tensor:
+def means(x: Tensor, y: Tensor, spec: KernelSpec, scale: Tensor, parts: tuple[bool, bool, bool]) -> Tensor:
     """Mean kernel values, float64, shape (B, 3); see `reference.means`."""
     a, b = packed_pair(x, y)
     return _all_means(a, b, scale, _constants(spec, x.dtype), parts)
@@ -135,7 +135,9 @@ def _all_means(
     )
 
 
-def _pull(gradient: Tensor, a: Tensor, b: Tensor, scale: Tensor, constants: dict[str, Any], weight: float) -> None:
+def _pull(
+    gradient: Tensor, a: Tensor, b: Tensor, scale: Tensor, constants: dict[str, Any], weight: float
+) -> None:
     batch, d, n = a.shape
     m = b.shape[2]
     if constants["GAUSSIAN"]:
@@ -166,7 +168,10 @@ def means_and_gradients(
     constants = _constants(spec, x.dtype)
     n, m = x.shape[1], y.shape[1]
     gradients = []
-    for sample, need, own, other, weight in ((x, needs[0], a, b, weights[0]), (y, needs[1], b, a, weights[1])):
+    for sample, need, own, other, weight in (
+        (x, needs[0], a, b, weights[0]),
+        (y, needs[1], b, a, weights[1]),
+    ):
         size = sample.shape[1]
         shape = sample.shape if need else (sample.shape[0], 0, sample.shape[2])
         gradient = torch.zeros(shape, dtype=sample.dtype, device=sample.device)

@@ -44,7 +44,7 @@ T* gradient(const Output<T>& out, const Samples<T>& of) {
 template <class T>
 int evaluate(const Samples<T>& x, const Samples<T>& y, bool gaussian, const Table& heads, const Table& tails,
              const Vector& scale, double limit, const Vector& weights, int parts, const Means& means,
-             const Output<T>& gradient_x, const Output<T>& gradient_y) {
+             const Output<T>& gradient_x, const Output<T>& gradient_y, const Means& row_sums) {
   require(x.shape(0) == y.shape(0) && x.shape(0) == scale.shape(0) && x.shape(0) == means.shape(0),
           "x, y, scale and means must hold the same number of problems");
   require(x.shape(2) == y.shape(2) && x.shape(2) > 0, "x and y must have the same dimension");
@@ -64,7 +64,11 @@ int evaluate(const Samples<T>& x, const Samples<T>& y, bool gaussian, const Tabl
                           {(parts & 1) != 0, (parts & 2) != 0, (parts & 4) != 0},
                           means.data(),
                           gradient(gradient_x, x),
-                          gradient(gradient_y, y)};
+                          gradient(gradient_y, y),
+                          row_sums.shape(1) == 0 ? nullptr : row_sums.data()};
+  require(request.row_sums == nullptr || (row_sums.shape(0) == x.shape(0) && row_sums.shape(1) == x.shape(1) &&
+                                          request.gradient_x == nullptr && request.gradient_y == nullptr),
+          "row sums have one entry per row of x and come without gradients");
   nb::gil_scoped_release release;
   return int(mmd::evaluate(request));
 }
@@ -73,7 +77,8 @@ template <class T>
 void bind(nb::module_& m) {
   m.def("mmd_evaluate", &evaluate<T>, nb::arg("x").noconvert(), nb::arg("y").noconvert(), nb::arg("gaussian"),
         nb::arg("heads"), nb::arg("tails"), nb::arg("scale"), nb::arg("limit"), nb::arg("weights"), nb::arg("parts"),
-        nb::arg("means").noconvert(), nb::arg("gradient_x").noconvert(), nb::arg("gradient_y").noconvert());
+        nb::arg("means").noconvert(), nb::arg("gradient_x").noconvert(), nb::arg("gradient_y").noconvert(),
+        nb::arg("row_sums").noconvert());
 }
 
 }  // namespace

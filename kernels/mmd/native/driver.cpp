@@ -179,7 +179,7 @@ class Evaluation {
     std::fill_n(work, pulls_, T(0));
     // d k(a, b) / d a = -2 slope (a - b); Gaussian slopes come divided by ln 2 and their first rate.
     const double slope = -2.0 * (k.gaussian ? 0.69314718055994530942 * r_.plan.heads[0] * r_.scale[first_ + p] : 1.0);
-    Share<T> s{x, x, true, int(d_), int(task % shares_), int(shares_), pull_x, pull_x, T(0), work + pulls_};
+    Share<T> s{x, x, true, int(d_), int(task % shares_), int(shares_), pull_x, pull_x, T(0), nullptr, work + pulls_};
     s.factor = T(slope * r_.weights[0] * mean_factor(n_));
     sums[0] = r_.parts[0] ? pair_sum(s, k) : 0.0;
     s.a = s.b = y, s.pull_a = s.pull_b = pull_y;
@@ -190,6 +190,7 @@ class Evaluation {
     const bool x_rows = pull_x != nullptr || !gradient_;
     s.a = x_rows ? x : y, s.b = x_rows ? y : x;
     s.pull_a = x_rows ? pull_x : pull_y, s.pull_b = x_rows ? pull_y : nullptr;
+    if (r_.row_sums != nullptr) s.row_sums = r_.row_sums + (first_ + p) * n_;
     sums[2] = r_.parts[2] ? pair_sum(s, k) : 0.0;
   }
 

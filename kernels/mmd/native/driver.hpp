@@ -37,6 +37,7 @@ struct Request {
   double* means;        // (problems, 3)
   T* gradient_x;        // (problems, rows, dimensions), or null
   T* gradient_y;
+  double* row_sums;  // (problems, rows of x), zero: the sum of k(x_i, y_j) over j is added; or null
 };
 
 template <class T>

@@ -115,7 +115,11 @@ struct PairLoop {
         for (int k = 0; k < d; ++k)
           if (i + r < s.a.rows) s.pull_a[k * s.a.stride + i + r] -= T(s.factor * fastinv::FASTINV_ISA::sum(gathered[k * R + r]));
     double total = 0.0;
-    for (int r = 0; r < R; ++r) total += fastinv::FASTINV_ISA::sum(sum[r]);
+    for (int r = 0; r < R; ++r) {
+      const double of_row = fastinv::FASTINV_ISA::sum(sum[r]);
+      if (s.row_sums != nullptr && i + r < s.a.rows) s.row_sums[i + r] += of_row;
+      total += of_row;
+    }
     return total;
   }
 

@@ -54,6 +54,7 @@ struct Share {
   T* pull_a;
   T* pull_b;
   T factor;
+  double* row_sums;  // the sum of each row of a is added here, or null
   T* scratch;  // kRowBlock * dimensions vectors of 64 bytes, for gradients
 };
 
