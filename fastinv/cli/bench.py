@@ -81,6 +81,7 @@ def bench(
 
       fastinv bench --problem all --model cinn --model inn --preset smoke --export result.json
     """
+
     with checking():
         targets = check_targets(export or [])
         gates = _gates(gate or [])
@@ -114,34 +115,6 @@ def _seeds(seed: int | None, seeds: str | None, repeats: int | None) -> list[int
     if repeats is not None and not 1 <= repeats <= 1000:
         raise ValueError(f"--repeats must be between 1 and 1000, got {repeats}")
     return list(range(first, first + (repeats or 1)))
-
-
-def _resolve(
-    problem: str,
-    models: list[str],
-    preset: str,
-    seeds: list[int],
-    device: str,
-    counts: str,
-    kernel: str,
-    observations: int | None,
-    samples: int | None,
-) -> tuple[BenchSettings, tuple[str, ...]]:
-    # Names first: a typo is answered before torch is imported to look for a GPU.
-    from fastinv.runner import resolve_models, resolve_settings
-
-    chosen = resolve_models(models)
-    settings = resolve_settings(
-        problem=problem,
-        preset_name=preset,
-        seeds=seeds,
-        counts=counts,
-        kernel=kernel,
-        device=device,
-        observations=observations,
-        samples=samples,
-    )
-    return settings, chosen
 
 
 def _redo(redo: list[str], models: tuple[str, ...]) -> tuple[str, ...]:
