@@ -85,16 +85,17 @@ def bench(
     with checking():
         targets = check_targets(export or [])
         gates = _gates(gate or [])
-        settings, models = _resolve(
-            problem,
-            model or [],
-            preset,
-            _seeds(seed, seeds, repeats),
-            device,
-            counts,
-            kernel,
-            observations,
-            samples,
+        # Names first: a typo is answered before torch is imported to look for a GPU.
+        models = resolve_models(model or [])
+        settings = resolve_settings(
+            problem=problem,
+            preset_name=preset,
+            seeds=_seeds(seed, seeds, repeats),
+            counts=counts,
+            kernel=kernel,
+            device=device,
+            observations=observations,
+            samples=samples,
         )
         again = _redo(redo or [], models)
         folder = runs / _run_name(run or settings.run_name)
