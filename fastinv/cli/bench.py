@@ -82,6 +82,8 @@ def bench(
       fastinv bench --problem all --model cinn --model inn --preset smoke --export result.json
     """
 
+    from fastinv.runner import resolve_models, resolve_settings
+
     with checking():
         targets = check_targets(export or [])
         gates = _gates(gate or [])
