@@ -85,12 +85,15 @@ class LatentMatching(Settings):
 
     alpha: float = 10.0
     mmd_on: str = "yz"
-    mmd_kernel: str = "multiscale"
+    mmd_kernel: str = "paper"
 
 
 @dataclass(frozen=True)
 class InnMmdSettings(FlowSettings, LatentMatching):
     """INN by L2 and MMD."""
+
+    lr: float = 5e-3
+    clamp: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,8 @@ class AutoregressiveSettings(FlowSettings):
     decoder_layers: int = 3
     decoder_ratio: float = 2.0
     inverse: str = "decoder"
+    blocks: int = 4
+    lr: float = 5e-3
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,7 @@ class IResNetSettings(LatentMatching):
     limit: float = 0.97
     tolerance: float = 1e-5
     max_evaluations: int = 100
+    lr: float = 5e-3
 
 
 @dataclass(frozen=True)
@@ -139,6 +145,7 @@ class CycleSettings(LatentMatching):
 
     beta: float = 1.0
     layers: int = 4
+    lr: float = 3e-3
 
 
 @dataclass(frozen=True)
@@ -213,10 +220,10 @@ class FlowMatchingSettings(Settings):
     """
 
     layers: int = 4
-    lr: float = 3e-3
-    steps: int = 4
+    lr: float = 8e-3
+    steps: int = 3
     solver: str = "rk4"
-    time_power: float = 1.0
+    time_power: float = 1.5
 
 
 @dataclass(frozen=True)
