@@ -10,10 +10,12 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import statistics
 import sys
 from pathlib import Path
 
 import gpu_mmd
+import gpu_samplers
 import torch
 import triton
 
@@ -28,10 +30,19 @@ def main() -> int:
     if not torch.cuda.is_available():
         print("gpu_kernels: no CUDA device is visible to torch", file=sys.stderr)
         return 2
-    checks = gpu_mmd.check()
-    failed = [row for row in checks if not row["passed"]]
-    print(f"mmd: {len(checks) - len(failed)} of {len(checks)} checks passed", file=sys.stderr)
-    timings = [] if failed or arguments.check_only else gpu_mmd.time_all()
+    checks = {"mmd": gpu_mmd.check(), "samplers": gpu_samplers.check()}
+    failed = [row for rows in checks.values() for row in rows if not row["passed"]]
+    for name, rows in checks.items():
+        print(f"{name}: {sum(row['passed'] for row in rows)} of {len(rows)} checks passed", file=sys.stderr)
+    timed = not failed and not arguments.check_only
+    timings = gpu_mmd.time_all() if timed else []
+    sampler_timings = gpu_samplers.time_all() if timed else []
+    for row in sampler_timings:
+        call, build = (statistics.median(row[key]) for key in ("call_ms", "build_ms"))
+        print(
+            f"{row['problem']} B={row['batch']} n={row['n']}: {call:.2f} ms, {build:.2f} ms of it on the host",
+            file=sys.stderr,
+        )
     for row in timings:
         print(
             f"mmd {row['kernel']:9} B={row['batch']} n={row['n']} d={row['d']}: "
@@ -45,7 +56,8 @@ def main() -> int:
             "triton": triton.__version__,
             "python": platform.python_version(),
         },
-        "mmd": {"checks": checks, "timings": timings},
+        "mmd": {"checks": checks["mmd"], "timings": timings},
+        "samplers": {"checks": checks["samplers"], "timings": sampler_timings},
     }
     text = json.dumps(result, indent=1)
     if arguments.output is None:
