@@ -6,6 +6,7 @@ they compile for a GPU is tested here too; what one computes is checked by bench
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -15,10 +16,11 @@ import numpy as np
 import pytest
 import torch
 
-from fastinv.kernels import BackendUnavailable, available_backends
-from fastinv.kernels.rejection import Arm, sample_ballistics, sample_kinematics
+from fastinv.kernels import BackendUnavailable, available_backends, backends
+from fastinv.kernels.rejection import Arm, Throw, sample_ballistics, sample_kinematics
 
 pytest.importorskip("triton")
+launch = pytest.importorskip("fastinv.kernels.rejection.triton_gpu.launch")
 
 # A singular point and a rare target; arms whose shorter link turns right round, joints that wind around.
 ARM_TARGETS = np.array([[0.0, 1.0], [0.0, 1.5]])
@@ -154,6 +156,21 @@ def test_residuals_are_rounding_errors(interpreted: dict[str, np.ndarray]) -> No
     lengths = np.array(Arm().lengths)
     y = np.stack([x[..., 0] + np.sin(absolute) @ lengths, np.cos(absolute) @ lengths], axis=-1)
     assert np.abs(y - ARM_TARGETS[1:, None]).max() <= 2e-15
+
+
+@pytest.mark.parametrize("name", ["arm", "throw"])
+def test_tables_can_be_built_without_the_extension(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if backends.native_module() is None:
+        pytest.skip("the C++ extension, with which to compare, is not here")
+    y = ARM_TARGETS if name == "arm" else THROW_TARGETS
+    settings = Arm() if name == "arm" else Throw()
+    parameters = np.concatenate([np.atleast_1d(value) for value in dataclasses.astuple(settings)])
+    native = launch.build_tables(y, settings, parameters)
+    monkeypatch.setattr(backends, "native_module", lambda: None)
+    for got, want in zip(launch.build_tables(y, settings, parameters), native, strict=True):
+        assert got.dtype == want.dtype
+        # Relative: a weight is a mass rounded up to an integer, and rounding may fall on either side.
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
 
 
 def test_a_density_above_its_bound_raises() -> None:

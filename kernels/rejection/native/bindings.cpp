@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <initializer_list>
+#include <utility>
 #include <vector>
 
 #include "rejection/native/driver.hpp"
@@ -62,10 +63,10 @@ void sample_ballistics(Observations y, Parameters parameters, std::uint32_t firs
 }
 
 template <class T>
-nb::ndarray<nb::numpy, T> to_numpy(const std::vector<T>& values, std::initializer_list<std::size_t> shape) {
-  auto* copy = new std::vector<T>(values);
-  nb::capsule owner(copy, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
-  return nb::ndarray<nb::numpy, T>(copy->data(), shape, owner);
+nb::ndarray<nb::numpy, T> to_numpy(fastinv::Column<T> column, std::initializer_list<std::size_t> shape) {
+  T* data = column.data.release();
+  nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<T*>(p); });
+  return nb::ndarray<nb::numpy, T>(data, shape, owner);
 }
 
 // (cells (k, 5): origin and width along both axes, log-bound; tags (k,); last words (k,); offsets (batch + 1,)).
@@ -76,15 +77,9 @@ nb::tuple envelopes(const fastinv::Sampler& sampler, const Observations& y) {
     nb::gil_scoped_release release;
     table = fastinv::envelopes(sampler, y.data(), y.shape(0));
   }
-  std::vector<double> cells;
-  std::vector<std::int64_t> tags;
-  for (const fastinv::Cell& cell : table.cells) {
-    cells.insert(cells.end(), {cell.c, cell.dc, cell.t, cell.dt, cell.log_bound});
-    tags.push_back(cell.tag);
-  }
-  const std::size_t k = tags.size();
-  return nb::make_tuple(to_numpy(cells, {k, 5}), to_numpy(tags, {k}), to_numpy(table.last, {k}),
-                        to_numpy(table.offsets, {table.offsets.size()}));
+  const std::size_t k = table.tags.size, rows = table.offsets.size;
+  return nb::make_tuple(to_numpy(std::move(table.cells), {k, 5}), to_numpy(std::move(table.tags), {k}),
+                        to_numpy(std::move(table.last), {k}), to_numpy(std::move(table.offsets), {rows}));
 }
 
 nb::tuple kinematics_envelopes(Observations y, Parameters parameters) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <vector>
 
 #include "native/parallel.hpp"
 
@@ -37,6 +38,12 @@ struct Workspace {
   std::unique_ptr<std::uint32_t[]> last, guide;
   Envelope envelope;
 };
+
+// Not initialised: every element is about to be written.
+template <class T>
+Column<T> column(std::size_t size) {
+  return {std::unique_ptr<T[]>(new T[size]), size};
+}
 
 }  // namespace
 
@@ -80,22 +87,40 @@ void sample(const Sampler& sampler, const double* y, std::size_t batch, std::siz
 }
 
 EnvelopeTable envelopes(const Sampler& sampler, const double* y, std::size_t batch) {
-  std::vector<EnvelopeTable> parts(batch);
-  parallel_for(batch, batch / (8 * num_threads()), [&](std::size_t begin, std::size_t end) {
+  struct Part {
+    std::vector<Cell> cells;
+    std::vector<std::uint32_t> last;
+  };
+  std::vector<Part> parts(batch);
+  const std::size_t grain = batch / (8 * num_threads());
+  parallel_for(batch, grain, [&](std::size_t begin, std::size_t end) {
     Workspace work(sampler.first_level);
     const Envelope& e = work.envelope;
     for (std::size_t i = begin; i < end; ++i) {
       sampler.build(sampler.problem, y + sampler.dim_y * i, work.envelope);
-      parts[i] = {{e.cells, e.cells + e.size}, {e.last, e.last + e.size}, {}};
+      parts[i] = {{e.cells, e.cells + e.size}, {e.last, e.last + e.size}};
     }
   });
   EnvelopeTable table;
-  table.offsets.push_back(0);
-  for (const EnvelopeTable& part : parts) {
-    table.cells.insert(table.cells.end(), part.cells.begin(), part.cells.end());
-    table.last.insert(table.last.end(), part.last.begin(), part.last.end());
-    table.offsets.push_back(static_cast<std::int64_t>(table.cells.size()));
-  }
+  table.offsets = column<std::int64_t>(batch + 1);
+  std::int64_t* offsets = table.offsets.data.get();
+  offsets[0] = 0;
+  for (std::size_t i = 0; i < batch; ++i) offsets[i + 1] = offsets[i] + static_cast<std::int64_t>(parts[i].cells.size());
+  const std::size_t size = static_cast<std::size_t>(offsets[batch]);
+  table.cells = column<double>(5 * size);
+  table.tags = column<std::int32_t>(size);
+  table.last = column<std::uint32_t>(size);
+  parallel_for(batch, grain, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) {
+      std::size_t k = static_cast<std::size_t>(offsets[i]);
+      std::copy(parts[i].last.begin(), parts[i].last.end(), table.last.data.get() + k);
+      for (const Cell& cell : parts[i].cells) {
+        const double fields[] = {cell.c, cell.dc, cell.t, cell.dt, cell.log_bound};
+        std::copy(fields, fields + 5, table.cells.data.get() + 5 * k);
+        table.tags.data[k++] = static_cast<std::int32_t>(cell.tag);
+      }
+    }
+  });
   return table;
 }
 

@@ -3,7 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
+#include <memory>
 
 #include "rejection/native/entry_points.hpp"
 
@@ -26,12 +26,19 @@ Sampler ballistics_sampler(const double* parameters, const double* log_count_pri
 void sample(const Sampler& sampler, const double* y, std::size_t batch, std::size_t n, std::uint32_t first,
             std::uint32_t key0, std::uint32_t key1, double* x, std::int64_t* attempts);
 
+template <class T>
+struct Column {
+  std::unique_ptr<T[]> data;
+  std::size_t size = 0;
+};
+
 // The cells of every observation one after the other, for a device that draws from them; those of observation i are
-// [offsets[i], offsets[i + 1]).
+// [offsets[i], offsets[i + 1]). Five numbers a cell: origin and width along both axes, log-bound.
 struct EnvelopeTable {
-  std::vector<Cell> cells;
-  std::vector<std::uint32_t> last;
-  std::vector<std::int64_t> offsets;
+  Column<double> cells;
+  Column<std::int32_t> tags;
+  Column<std::uint32_t> last;
+  Column<std::int64_t> offsets;
 };
 
 EnvelopeTable envelopes(const Sampler& sampler, const double* y, std::size_t batch);

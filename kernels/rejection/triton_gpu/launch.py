@@ -16,7 +16,7 @@ from fastinv.kernels.rejection.ballistics_reference import Throw
 from fastinv.kernels.rejection.envelope import Envelope, FloatArray
 from fastinv.kernels.rejection.kinematics_reference import Arm
 
-Tables = tuple[FloatArray, NDArray[np.int64], NDArray[np.uint32], NDArray[np.int64]]
+Tables = tuple[FloatArray, NDArray[np.int32], NDArray[np.uint32], NDArray[np.int64]]
 
 BLOCK = 128
 # With fewer samples than this the device is better filled by shorter programs.
@@ -42,7 +42,7 @@ def build_tables(y: FloatArray, settings: Arm | Throw, parameters: FloatArray) -
     offsets = np.cumsum([0] + [len(e.tags) for e in envelopes])
     return (
         np.concatenate(cells),
-        np.concatenate([e.tags for e in envelopes]),
+        np.concatenate([e.tags for e in envelopes]).astype(np.int32),
         np.concatenate([e.last for e in envelopes]),
         offsets,
     )
@@ -87,7 +87,7 @@ def sample(
     if batch == 0:
         return x, attempts
     cells, tags, last, offsets = build_tables(y, settings, parameters)
-    tables = put(cells), put(tags.astype(np.int32)), put(last.view(np.int32)), put(offsets)
+    tables = put(cells), put(tags), put(last.view(np.int32)), put(offsets)
     depth = int(np.diff(offsets).max()).bit_length()
     # In memory, as every argument of a kernel that is a float would be rounded to float32.
     constants, key = put(parameters), put(np.array([seed], dtype=np.uint64).view(np.int64))
