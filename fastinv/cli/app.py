@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -16,20 +17,24 @@ app = typer.Typer(
     help="Benchmark posterior models on inverse problems against exact ground truth.",
     epilog=(
         "Exit codes: 0 ok, 1 a run or one of its models failed, 2 wrong usage, 3 regression, "
-        "4 accuracy gate, 130 interrupted."
+        "4 accuracy gate missed, 130 interrupted."
     ),
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("bench")(bench.bench)
-app.command("compare")(compare.compare)
-app.command("list")(listing.list_names)
-app.command("observations")(observations.observations)
-app.command("score")(score.score)
-app.command("export")(export.export)
-app.command("doctor")(doctor.doctor)
+_COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
+    "bench": (bench.bench, "Train, score and time models; print the table."),
+    "score": (score.score, "Score samples that another program made."),
+    "compare": (compare.compare, "Compare two runs, observation by observation."),
+    "export": (export.export, "Write the results of a run to files."),
+    "observations": (observations.observations, "Write the published observations y*."),
+    "list": (listing.list_names, "List problems, models, presets, kernels or runs."),
+    "doctor": (doctor.doctor, "Check the installation; each problem with its fix."),
+}
+for _name, (_body, _summary) in _COMMANDS.items():
+    app.command(_name, short_help=_summary)(_body)
 
 
 def _version(wanted: bool) -> None:

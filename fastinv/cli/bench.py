@@ -30,43 +30,69 @@ RUNS = Path("runs")
 @command
 def bench(
     problem: Annotated[
-        str, typer.Option("--problem", "-p", help="A problem's name, or 'all' for the paper's two.")
+        str,
+        typer.Option(
+            "--problem", "-p", metavar="NAME", help="A problem's name, or 'all' for the paper's two."
+        ),
     ] = "kinematics",
     model: Annotated[
         list[str] | None,
         typer.Option(
-            "--model", "-m", help="A model or a group (all, paper, additions); repeatable. Default: all."
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="A model or a group (all, paper, additions); repeatable. Default: all.",
         ),
     ] = None,
-    preset: Annotated[str, typer.Option(help="Sizes: smoke, quick, standard or paper.")] = "quick",
-    seed: Annotated[int | None, typer.Option(help="Seed of the training. Default: 0.")] = None,
-    seeds: Annotated[str | None, typer.Option(help="Several seeds, as in 0,1,2.")] = None,
-    repeats: Annotated[int | None, typer.Option(help="This many seeds, counted up from --seed.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    preset: Annotated[
+        str, typer.Option(metavar="NAME", help="Sizes: smoke, quick, standard or paper.")
+    ] = "quick",
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of the training. Default: 0.")] = None,
+    seeds: Annotated[str | None, typer.Option(metavar="LIST", help="Several seeds, as in 0,1,2.")] = None,
+    repeats: Annotated[
+        int | None, typer.Option(metavar="N", help="This many seeds, counted up from --seed.")
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda.")] = "auto",
     counts: Annotated[
-        str, typer.Option(help="Treatment of counts: factorised, rounded or continuous.")
+        str, typer.Option(metavar="NAME", help="Treatment of counts: factorised, rounded or continuous.")
     ] = "factorised",
     kernel: Annotated[
         str,
-        typer.Option(help="Kernel of Err_post: paper, hint, multiscale, median or gaussian(h1, h2, ...)."),
+        typer.Option(
+            metavar="NAME",
+            help="Kernel of Err_post: paper, hint, multiscale, median or gaussian(h1, h2, ...).",
+        ),
     ] = "paper",
-    observations: Annotated[int | None, typer.Option(help="Number of y*, instead of the preset's.")] = None,
-    samples: Annotated[int | None, typer.Option(help="Samples per y*, instead of the preset's.")] = None,
+    observations: Annotated[
+        int | None, typer.Option(metavar="N", help="Number of y*, instead of the preset's.")
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(metavar="N", help="Samples per y*, instead of the preset's.")
+    ] = None,
     export: Annotated[
         list[str] | None,
-        typer.Option(help="Also write results to FILE (.json, .csv, .md; - for JSON on stdout); repeatable."),
+        typer.Option(
+            metavar="FILE",
+            help="Also write results to FILE (.json, .csv, .md; - for JSON on stdout); repeatable.",
+        ),
     ] = None,
     gate: Annotated[
         list[str] | None,
-        typer.Option(help="Exit code 4 unless e.g. err_post<=0.03, or cinn.err_post<=0.03; repeatable."),
+        typer.Option(
+            metavar="GATE", help="Exit code 4 unless e.g. err_post<=0.03, or cinn.err_post<=0.03; repeatable."
+        ),
     ] = None,
     clamp_outliers: Annotated[
         bool, typer.Option("--clamp-outliers", help="Clamp outliers before averaging, as the paper does.")
     ] = False,
-    runs: Annotated[Path, typer.Option(help="Folder of runs.")] = RUNS,
-    run: Annotated[str | None, typer.Option(help="Name of the run. Default: made from the settings.")] = None,
+    runs: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of runs.")] = RUNS,
+    run: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of the run. Default: made from the settings.")
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Drop what the run holds and start anew.")] = False,
-    redo: Annotated[list[str] | None, typer.Option(help="Compute this model again; repeatable.")] = None,
+    redo: Annotated[
+        list[str] | None, typer.Option(metavar="MODEL", help="Compute this model again; repeatable.")
+    ] = None,
     only_missing: Annotated[
         bool, typer.Option("--only-missing", help="Do not try failed models again.")
     ] = False,

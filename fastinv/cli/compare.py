@@ -18,10 +18,11 @@ def compare(
     fail_on: Annotated[
         list[str] | None,
         typer.Option(
-            help="Exit code 3 if METRIC got worse by more: err_post:5%, inference_ms:20%; repeatable."
+            metavar="GATE",
+            help="Exit code 3 if METRIC got worse by more: err_post:5%, inference_ms:20%; repeatable.",
         ),
     ] = None,
-    runs: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("runs"),
+    runs: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of runs.")] = Path("runs"),
 ) -> int:
     """Compare two runs of one protocol, model by model, paired over the observations.
 

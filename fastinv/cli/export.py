@@ -18,9 +18,14 @@ def export(
     run: Annotated[str, typer.Argument(help="Name of a run, or its folder.", show_default=False)],
     to: Annotated[
         list[str],
-        typer.Option("--to", "-o", help="FILE (.json, .csv, .md; - for JSON on stdout); repeatable."),
+        typer.Option(
+            "--to",
+            "-o",
+            metavar="FILE",
+            help="FILE (.json, .csv, .md, .parquet; - for JSON on stdout); repeatable.",
+        ),
     ],
-    runs: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("runs"),
+    runs: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of runs.")] = Path("runs"),
     clamp_outliers: Annotated[
         bool, typer.Option("--clamp-outliers", help="Clamp outliers before averaging, as the paper does.")
     ] = False,

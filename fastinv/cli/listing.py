@@ -20,7 +20,7 @@ def list_names(
         str, typer.Argument(help="problems, models, presets, kernels or runs.", show_default=False)
     ],
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-    runs: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("runs"),
+    runs: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of runs.")] = Path("runs"),
 ) -> None:
     """List problems, models, presets, kernels or runs.
 

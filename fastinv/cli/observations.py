@@ -20,10 +20,15 @@ FORMATS = ("csv", "json", "npy", "npz")
 
 @command
 def observations(
-    problem: Annotated[str, typer.Option("--problem", "-p", help="A problem's name.")] = "kinematics",
-    n: Annotated[int, typer.Option("--n", help="How many; the first n of one list.")] = 1000,
+    problem: Annotated[
+        str, typer.Option("--problem", "-p", metavar="NAME", help="A problem's name.")
+    ] = "kinematics",
+    n: Annotated[int, typer.Option("--n", metavar="N", help="How many; the first n of one list.")] = 1000,
     export: Annotated[
-        str, typer.Option(help="FILE with extension .csv, .json, .npy or .npz; - for CSV on stdout.")
+        str,
+        typer.Option(
+            metavar="FILE", help="FILE with extension .csv, .json, .npy or .npz; - for CSV on stdout."
+        ),
     ] = STDOUT,
 ) -> None:
     """Write the benchmark's published observations y*.

@@ -14,23 +14,41 @@ from fastinv.cli.targets import STDOUT, check_targets, export_all, write_file
 @command
 def score(
     samples: Annotated[
-        Path, typer.Option(help="Samples (observations, n, d): .npy, .npz, .safetensors or .parquet.")
+        Path,
+        typer.Option(
+            metavar="FILE", help="Samples (observations, n, d): .npy, .npz, .safetensors or .parquet."
+        ),
     ],
-    problem: Annotated[str, typer.Option("--problem", "-p", help="A problem's name.")] = "kinematics",
-    name: Annotated[str | None, typer.Option(help="Name of the model. Default: the file's.")] = None,
-    url: Annotated[str | None, typer.Option(help="Where the model is described.")] = None,
-    params: Annotated[int | None, typer.Option(help="Number of its trainable parameters.")] = None,
+    problem: Annotated[
+        str, typer.Option("--problem", "-p", metavar="NAME", help="A problem's name.")
+    ] = "kinematics",
+    name: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Name of the model. Default: the file's.")
+    ] = None,
+    url: Annotated[str | None, typer.Option(metavar="URL", help="Where the model is described.")] = None,
+    params: Annotated[
+        int | None, typer.Option(metavar="N", help="Number of its trainable parameters.")
+    ] = None,
     inference_ms: Annotated[
-        float | None, typer.Option("--inference-ms", help="Milliseconds it takes for 1000 samples of one y*.")
+        float | None,
+        typer.Option(
+            "--inference-ms", metavar="MS", help="Milliseconds it takes for 1000 samples of one y*."
+        ),
     ] = None,
     counts: Annotated[
-        str | None, typer.Option(help="Treatment of counts behind the samples. Default: found out.")
+        str | None,
+        typer.Option(metavar="NAME", help="Treatment of counts behind the samples. Default: found out."),
     ] = None,
-    kernel: Annotated[str, typer.Option(help="Kernel of Err_post.")] = "paper",
-    observations: Annotated[int, typer.Option(help="Number of published y* that the file covers.")] = 1000,
-    entry: Annotated[Path | None, typer.Option(help="Write a leaderboard entry to this .json file.")] = None,
+    kernel: Annotated[str, typer.Option(metavar="NAME", help="Kernel of Err_post.")] = "paper",
+    observations: Annotated[
+        int, typer.Option(metavar="N", help="Number of published y* that the file covers.")
+    ] = 1000,
+    entry: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a leaderboard entry to this .json file.")
+    ] = None,
     export: Annotated[
-        list[str] | None, typer.Option(help="Also write results to FILE (.json, .csv, .md, -); repeatable.")
+        list[str] | None,
+        typer.Option(metavar="FILE", help="Also write results to FILE (.json, .csv, .md, -); repeatable."),
     ] = None,
 ) -> None:
     """Score samples for the published observations, whatever made them, exactly like our own models.
