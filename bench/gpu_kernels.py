@@ -2,7 +2,8 @@
 
     python bench/gpu_kernels.py --output gpu.json
 
-Exit code 1 if an accuracy check fails; timings are then not taken, since a fast wrong kernel is worth nothing.
+Exit code 1 if an accuracy check fails; timings are then not taken, since a fast wrong kernel is worth
+nothing.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ def main() -> int:
     for row in timings:
         print(
             f"mmd {row['kernel']:9} B={row['batch']} n={row['n']} d={row['d']}: "
-            f"{row['effective_pairs_per_s'] / 1e12:.2f} T pairs/s, with gradients {row['gradient_over_forward']:.2f}x",
+            f"{row['effective_pairs_per_s'] / 1e12:.2f} T pairs/s, "
+            f"with gradients {row['gradient_over_forward']:.2f}x",
             file=sys.stderr,
         )
     result = {

@@ -95,7 +95,7 @@ def available_backends() -> dict[str, BackendStatus]:
     """The state of every back end on this machine.
 
     Returns:
-        A dictionary from name to `BackendStatus`, in the order in which `backend="auto"` prefers them on the CPU.
+        A dictionary from name to `BackendStatus`, in the order in which `backend="auto"` prefers them.
 
     Example:
         >>> available_backends()["reference"].available

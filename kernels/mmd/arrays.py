@@ -93,7 +93,8 @@ def check_pair(x: Any, y: Any, names: tuple[str, str] = ("x", "y")) -> Samples:
     tensor = is_torch_tensor(x)
     if tensor != is_torch_tensor(y):
         raise TypeError(
-            f"{first} and {second} must both be NumPy arrays or both torch tensors, got {type(x)} and {type(y)}"
+            f"{first} and {second} must both be NumPy arrays or both torch tensors, "
+            f"got {type(x)} and {type(y)}"
         )
     if x.dtype != y.dtype:
         raise TypeError(f"{first} has dtype {x.dtype} but {second} has {y.dtype}; they must be equal")

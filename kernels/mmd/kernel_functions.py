@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+MAX_TERMS = 32
+"""Terms of a kernel; compiled back ends keep them in arrays of this size."""
 
 _LOG2_E = math.log2(math.e)
 
@@ -26,19 +30,24 @@ class KernelSpec:
         family: "gaussian" or "imq".
         terms: flat (weight, rate, power) triples; a tuple, so that a spec can be hashed and compared.
         scale: factor on squared distances, in 1 / (units of x)^2. Back ends take one scale per problem beside
-            the spec, so that kernels with a bandwidth per problem (median heuristic) need no code of their own.
+            the spec, so that a bandwidth per problem (median heuristic) needs no code of its own.
     """
 
     family: str
     terms: tuple[float, ...]
     scale: float
 
-    @property
+    @functools.cached_property
     def at_zero(self) -> float:
         """k(0), the kernel's largest value."""
         return math.fsum(self.terms[::3])
 
-    @property
+    @functools.cached_property
+    def steepest(self) -> float:
+        """The largest rate."""
+        return max(self.terms[1::3])
+
+    @functools.cached_property
     def table(self) -> NDArray[np.float64]:
         """The terms as an array of shape (number of terms, 3)."""
         return np.array(self.terms, dtype=np.float64).reshape(-1, 3)
@@ -74,8 +83,8 @@ class Gaussian:
     bandwidths: tuple[float, ...]
 
     def __init__(self, *bandwidths: float) -> None:
-        if not bandwidths:
-            raise ValueError("Gaussian needs at least one bandwidth, for example Gaussian(1.0)")
+        if not 0 < len(bandwidths) <= MAX_TERMS:
+            raise ValueError(f"Gaussian takes 1 to {MAX_TERMS} bandwidths, for example Gaussian(1.0)")
         object.__setattr__(self, "bandwidths", tuple(_positive(h, "bandwidth") for h in bandwidths))
 
     def __call__(self, squared_distance: float) -> float:
@@ -84,9 +93,7 @@ class Gaussian:
 
     def spec(self) -> KernelSpec:
         """Normal form, with the widest bandwidth at rate 1."""
-        widths = sorted(self.bandwidths, reverse=True)
-        terms = tuple(v for h in widths for v in (1.0, (widths[0] / h) ** 2, 0.0))
-        return KernelSpec("gaussian", terms, 0.5 * _LOG2_E / widths[0] ** 2)
+        return _gaussian_spec(self.bandwidths)
 
 
 @dataclass(frozen=True, init=False)
@@ -108,8 +115,8 @@ class InverseMultiquadric:
     terms: tuple[tuple[float, float], ...]
 
     def __init__(self, *terms: tuple[float, float]) -> None:
-        if not terms:
-            raise ValueError("InverseMultiquadric needs at least one pair (C, a)")
+        if not 0 < len(terms) <= MAX_TERMS:
+            raise ValueError(f"InverseMultiquadric takes 1 to {MAX_TERMS} pairs (C, a)")
         pairs = []
         for term in terms:
             if not isinstance(term, (tuple, list)) or len(term) != 2:
@@ -125,9 +132,7 @@ class InverseMultiquadric:
 
     def spec(self) -> KernelSpec:
         """Normal form: C^a ((C + d^2) / a)^(-a) = a^a (1 + d^2 / C)^(-a)."""
-        pairs = sorted(self.terms)
-        flat = tuple(v for c, a in pairs for v in (a**a, pairs[0][0] / c, a))
-        return KernelSpec("imq", flat, 1.0 / pairs[0][0])
+        return _multiquadric_spec(self.terms)
 
 
 @dataclass(frozen=True)
@@ -138,11 +143,23 @@ class MedianHeuristic:
     gradient: the bandwidth is treated as a constant.
     """
 
-    terms: ClassVar[tuple[float, ...]] = (1.0, 1.0, 0.0)
-
     def spec(self) -> KernelSpec:
         """Normal form at bandwidth 1; the scale of each problem is 1 / median^2 times this one's."""
-        return KernelSpec("gaussian", self.terms, 0.5 * _LOG2_E)
+        return _gaussian_spec((1.0,))
+
+
+@functools.lru_cache(maxsize=256)
+def _gaussian_spec(bandwidths: tuple[float, ...]) -> KernelSpec:
+    widths = sorted(bandwidths, reverse=True)
+    terms = tuple(v for h in widths for v in (1.0, (widths[0] / h) ** 2, 0.0))
+    return KernelSpec("gaussian", terms, 0.5 * _LOG2_E / widths[0] ** 2)
+
+
+@functools.lru_cache(maxsize=256)
+def _multiquadric_spec(terms: tuple[tuple[float, float], ...]) -> KernelSpec:
+    pairs = sorted(terms)
+    flat = tuple(v for c, a in pairs for v in (a**a, pairs[0][0] / c, a))
+    return KernelSpec("imq", flat, 1.0 / pairs[0][0])
 
 
 Kernel: TypeAlias = Gaussian | InverseMultiquadric | MedianHeuristic

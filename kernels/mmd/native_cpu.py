@@ -48,7 +48,8 @@ def row_means(points: Array, y: Array, spec: KernelSpec, scale: Float64) -> Floa
     nothing = np.empty((y.shape[0], 0, y.shape[2]), y.dtype)
     sums = np.zeros(points.shape[:2])
     _evaluate(points, y, spec, scale, (False, False, True), _ONES, nothing, nothing, sums)
-    return sums / y.shape[1]
+    result: Float64 = sums / y.shape[1]
+    return result
 
 
 def _evaluate(

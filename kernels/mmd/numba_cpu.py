@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-decorators, allow-untyped-calls
 """MMD in Numba: the fast CPU path on machines without the C++ extension."""
 
 from __future__ import annotations
@@ -24,140 +25,186 @@ _ROWS = 64
 _SUM = {"reassoc", "contract", "nnan", "ninf", "nsz", "arcp"}
 
 
-@njit(fastmath=_SUM, cache=True, inline="never")
-def _distances(a, i, b, start, stop, out):  # type: ignore[no-untyped-def]
-    """Squared distances from row i of a to rows start..stop of b; coordinates come in fours, padded with 0."""
+@njit(fastmath=_SUM, error_model="numpy", cache=True, inline="never")
+def _distances(a, i, b, start, stop, out):
+    """Squared distances from row i of a to rows start...stop of b; coordinates come in padded fours."""
+    # Slices, so that indices start at 0: LLVM then proves them non-negative, and vectorises.
     for k in range(0, a.shape[0], 4):
         a0, a1, a2, a3 = a[k, i], a[k + 1, i], a[k + 2, i], a[k + 3, i]
-        b0, b1, b2, b3 = b[k], b[k + 1], b[k + 2], b[k + 3]
+        b0, b1 = b[k, start:stop], b[k + 1, start:stop]
+        b2, b3 = b[k + 2, start:stop], b[k + 3, start:stop]
         if k == 0:
-            for j in range(stop - start):
-                t0, t1 = a0 - b0[start + j], a1 - b1[start + j]
-                t2, t3 = a2 - b2[start + j], a3 - b3[start + j]
+            for j in range(b0.size):
+                t0, t1, t2, t3 = a0 - b0[j], a1 - b1[j], a2 - b2[j], a3 - b3[j]
                 out[j] = t0 * t0 + t1 * t1 + t2 * t2 + t3 * t3
         else:
-            for j in range(stop - start):
-                t0, t1 = a0 - b0[start + j], a1 - b1[start + j]
-                t2, t3 = a2 - b2[start + j], a3 - b3[start + j]
+            for j in range(b0.size):
+                t0, t1, t2, t3 = a0 - b0[j], a1 - b1[j], a2 - b2[j], a3 - b3[j]
                 out[j] += t0 * t0 + t1 * t1 + t2 * t2 + t3 * t3
 
 
-@njit(fastmath=_SUM, cache=True, inline="never")
-def _gaussian(d2, count, scale, heads, e, slope, grad):  # type: ignore[no-untyped-def]
-    """Sum of the kernel over a block; with `grad`, slope receives -dk/ds / ln 2."""
-    kind = d2.dtype.type
-    total = kind(0.0)
+@njit(fastmath=_SUM, error_model="numpy", cache=True, inline="never")
+def _add_exponential(d2, rate, squarings, weight, e, slope, grad):
+    """Sum of weight * e after the squarings; a rate of 0 keeps e. `weight` and `slope` share their units."""
+    if rate < 0.0:
+        for j in range(d2.size):
+            e[j] = exp2(d2[j] * rate)
+    for _ in range(squarings):
+        for j in range(d2.size):
+            e[j] *= e[j]
+    total = d2.dtype.type(0.0)
+    for j in range(d2.size):
+        total += e[j]
     if grad:
-        slope[:count] = kind(0.0)
-    rate = kind(0.0)
-    growth = kind(1.0)
-    for step in range(heads.shape[0]):
-        if heads[step, 0] > 0.0:
-            rate, growth = kind(-heads[step, 0] * scale), kind(heads[step, 0])
-            for j in range(count):
-                e[j] = exp2(d2[j] * rate)
-        for _ in range(int(heads[step, 1])):
-            growth *= kind(2.0)
-            for j in range(count):
-                e[j] *= e[j]
-        weight = kind(heads[step, 2])
-        partial = kind(0.0)
-        for j in range(count):
-            partial += e[j]
-        total += weight * partial
-        if grad:
-            factor = weight * growth
-            for j in range(count):
-                slope[j] += factor * e[j]
+        for j in range(d2.size):
+            slope[j] += weight * e[j]
     return total
 
 
-@njit(fastmath=_SUM, cache=True, inline="never")
-def _imq(d2, count, scale, heads, tails, e, slope, grad):  # type: ignore[no-untyped-def]
-    """Sum of the kernel over a block; with `grad`, slope receives -dk/ds."""
+@njit(cache=True)
+def _gaussian(d2, scale, heads, work, grad):
+    """Sum of the kernel over a block; with `grad`, work[0] receives -dk/ds / ln 2."""
     kind = d2.dtype.type
-    one = kind(1.0)
-    total = kind(0.0)
+    slope, e = work[0, : d2.size], work[1, : d2.size]
     if grad:
-        slope[:count] = kind(0.0)
-    term = 0
+        slope[:] = kind(0.0)
+    total, rate = 0.0, 0.0
+    for step in range(heads.shape[0]):
+        start, squarings, weight = heads[step, 0], int(heads[step, 1]), heads[step, 2]
+        rate = (start if start > 0.0 else rate) * 2.0**squarings
+        total += weight * _add_exponential(
+            d2, kind(-start * scale), squarings, kind(weight * rate), e, slope, grad
+        )
+    return total
+
+
+@njit(fastmath=_SUM, error_model="numpy", cache=True, inline="never")
+def _inverse_root(d2, factor, root):
+    one = d2.dtype.type(1.0)
+    for j in range(d2.size):
+        root[j] = one / np.sqrt(one + factor * d2[j])
+
+
+@njit(fastmath=_SUM, error_model="numpy", cache=True, inline="never")
+def _add_polynomial(root, coefficients, p, steep, grad):
+    """Sum of c_1 root + c_2 root^2 + ..., its slope's sum of n/2 c_n root^n added to steep."""
+    kind = root.dtype.type
+    degree = coefficients.size
+    while degree > 0 and coefficients[degree - 1] == 0.0:
+        degree -= 1
+    total = kind(0.0)
+    if degree == 0:
+        return total
+    p[:] = kind(coefficients[degree - 1])
+    for n in range(degree - 1, 0, -1):
+        c = kind(coefficients[n - 1])
+        for j in range(root.size):
+            p[j] = p[j] * root[j] + c
+    for j in range(root.size):
+        total += p[j] * root[j]
+    if grad:
+        p[:] = kind(0.5 * degree * coefficients[degree - 1])
+        for n in range(degree - 1, 0, -1):
+            c = kind(0.5 * n * coefficients[n - 1])
+            for j in range(root.size):
+                p[j] = p[j] * root[j] + c
+        for j in range(root.size):
+            steep[j] += p[j] * root[j]
+    return total
+
+
+@njit(fastmath=_SUM, error_model="numpy", cache=True, inline="never")
+def _logarithm(d2, factor, out):
+    one = d2.dtype.type(1.0)
+    for j in range(d2.size):
+        out[j] = log2(one + factor * d2[j])
+
+
+@njit(fastmath=_SUM, error_model="numpy", cache=True, inline="never")
+def _add_power(logarithm, exponent, weight, p, steep, grad):
+    """Sum of u^(-exponent); weight * exponent * u^(-exponent) is added to steep."""
+    for j in range(logarithm.size):
+        p[j] = exp2(-exponent * logarithm[j])
+    total = logarithm.dtype.type(0.0)
+    for j in range(logarithm.size):
+        total += p[j]
+    if grad:
+        for j in range(logarithm.size):
+            steep[j] += weight * exponent * p[j]
+    return total
+
+
+@njit(cache=True)
+def _imq(d2, scale, heads, tails, work, grad):
+    """Sum of the kernel over a block; with `grad`, work[0] receives -dk/ds."""
+    kind = d2.dtype.type
+    slope, steep, root = work[0, : d2.size], work[1, : d2.size], work[2, : d2.size]
+    p, u = work[3, : d2.size], work[4, : d2.size]
+    if grad:
+        slope[:] = kind(0.0)
+    total, term = 0.0, 0
     for group in range(heads.shape[0]):
-        rate, factor = kind(heads[group, 0]), kind(heads[group, 0] * scale)
-        for power in range(1, heads.shape[1] - 1):
-            weight = kind(heads[group, 1 + power])
-            if weight == 0.0:
-                continue
-            partial = kind(0.0)
-            half = kind(0.5 * power)
-            odd, squares = power % 2 == 1, power // 2
-            for j in range(count):
-                inverse = one / (one + factor * d2[j])
-                value = np.sqrt(inverse) if odd else one
-                for _ in range(squares):
-                    value *= inverse
-                partial += value
-                if grad:
-                    slope[j] += rate * weight * half * value * inverse
-            total += weight * partial
+        rate = heads[group, 0]
+        steep[:] = kind(0.0)
+        _inverse_root(d2, kind(rate * scale), root)
+        total += _add_polynomial(root, heads[group, 2:], p, steep, grad)
+        if heads[group, 1] > 0.0:
+            _logarithm(d2, kind(rate * scale), u)
         for _ in range(int(heads[group, 1])):
-            weight, exponent = kind(tails[term, 0]), kind(tails[term, 1])
+            weight, exponent = tails[term, 0], tails[term, 1]
+            total += weight * _add_power(u, kind(exponent), kind(weight), p, steep, grad)
             term += 1
-            partial = kind(0.0)
-            for j in range(count):
-                u = one + factor * d2[j]
-                value = exp2(-exponent * log2(u))
-                partial += value
-                if grad:
-                    slope[j] += rate * weight * exponent * value / u
-            total += weight * partial
+        if grad:
+            for j in range(d2.size):
+                slope[j] += kind(rate) * steep[j] * (root[j] * root[j])
     return total
 
 
 @njit(cache=True, inline="never")
-def _block(gaussian, d2, count, scale, heads, tails, e, slope, grad):  # type: ignore[no-untyped-def]
+def _block(gaussian, d2, scale, heads, tails, work, grad):
     if gaussian:
-        return _gaussian(d2, count, scale, heads, e, slope, grad)
-    return _imq(d2, count, scale, heads, tails, e, slope, grad)
+        return _gaussian(d2, scale, heads, work, grad)
+    return _imq(d2, scale, heads, tails, work, grad)
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def _sums(a, b, same, gaussian, heads, tails, scale):  # type: ignore[no-untyped-def]
-    """Sum of k over the pairs of a and b, over the pairs i < j if they are the same sample; shape (B, chunks)."""
+def _sums(a, b, same, gaussian, heads, tails, scale):
+    """Sums of k over the pairs of a and b, the pairs i < j within one sample; shape (B, chunks)."""
     batch, n, m = a.shape[0], a.shape[2], b.shape[2]
     chunks = (n + _ROWS - 1) // _ROWS
     result = np.zeros((batch, chunks))
     for task in prange(batch * chunks):
         p, chunk = task // chunks, task % chunks
-        d2, e, slope = np.empty(_BLOCK, a.dtype), np.empty(_BLOCK, a.dtype), np.empty(0, a.dtype)
+        d2, work = np.empty(_BLOCK, a.dtype), np.empty((5, _BLOCK), a.dtype)
         total = 0.0
         for i in range(chunk * _ROWS, min(n, (chunk + 1) * _ROWS)):
             for start in range(i + 1 if same else 0, m, _BLOCK):
                 stop = min(start + _BLOCK, m)
                 _distances(a[p], i, b[p], start, stop, d2)
-                total += _block(gaussian, d2, stop - start, scale[p], heads, tails, e, slope, False)
+                total += _block(gaussian, d2[: stop - start], scale[p], heads, tails, work, False)
         result[p, chunk] = total
     return result
 
 
-@njit(fastmath=_SUM, cache=True, inline="never")
-def _pull(a, i, b, start, stop, slope, out):  # type: ignore[no-untyped-def]
+@njit(fastmath=_SUM, error_model="numpy", cache=True, inline="never")
+def _pull(a, i, b, start, slope, out):
     """Add the sum over j of slope[j] * (a_i - b_j) to out."""
     for k in range(a.shape[0]):
-        own, partial = a[k, i], a.dtype.type(0.0)
-        for j in range(stop - start):
-            partial += slope[j] * (own - b[k, start + j])
+        own, other, partial = a[k, i], b[k, start : start + slope.size], a.dtype.type(0.0)
+        for j in range(slope.size):
+            partial += slope[j] * (own - other[j])
         out[k] += partial
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def _gradients(a, b, gaussian, heads, tails, scale, factor, gradient):  # type: ignore[no-untyped-def]
-    """Sums of k over all pairs, shape (B, chunks); factor * sum over j of slope * (a_i - b_j) goes into gradient."""
+def _gradients(a, b, gaussian, heads, tails, scale, factor, gradient):
+    """Sums of k, shape (B, chunks); gradient gets factor * sum over j of slope * (a_i - b_j)."""
     batch, n, m, d = a.shape[0], a.shape[2], b.shape[2], gradient.shape[2]
     chunks = (n + _ROWS - 1) // _ROWS
     result = np.zeros((batch, chunks))
     for task in prange(batch * chunks):
         p, chunk = task // chunks, task % chunks
-        d2, e, slope = np.empty(_BLOCK, a.dtype), np.empty(_BLOCK, a.dtype), np.empty(_BLOCK, a.dtype)
+        d2, work = np.empty(_BLOCK, a.dtype), np.empty((5, _BLOCK), a.dtype)
         pull = np.empty(a.shape[1])
         total = 0.0
         for i in range(chunk * _ROWS, min(n, (chunk + 1) * _ROWS)):
@@ -165,8 +212,8 @@ def _gradients(a, b, gaussian, heads, tails, scale, factor, gradient):  # type: 
             for start in range(0, m, _BLOCK):
                 stop = min(start + _BLOCK, m)
                 _distances(a[p], i, b[p], start, stop, d2)
-                total += _block(gaussian, d2, stop - start, scale[p], heads, tails, e, slope, True)
-                _pull(a[p], i, b[p], start, stop, slope, pull)
+                total += _block(gaussian, d2[: stop - start], scale[p], heads, tails, work, True)
+                _pull(a[p], i, b[p], start, work[0, : stop - start], pull)
             for k in range(d):
                 gradient[p, i, k] += factor[p] * pull[k]
         result[p, chunk] = total

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-decorators, allow-untyped-calls
 """exp2 and log2 as polynomials that LLVM vectorises across pairs.
 
 Numba's own exp and power call scalar library functions, which stop the vectoriser. Each function is written
@@ -9,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.extending import intrinsic, overload
 
@@ -55,8 +56,8 @@ _ONE32 = np.float32(1.0)
 _LOW32 = np.float32(-126.0)
 
 
-@njit(fastmath=_FLAGS, forceinline=True)
-def _exp2_32(t):  # type: ignore[no-untyped-def]
+@njit(fastmath=_FLAGS, error_model="numpy", forceinline=True)
+def _exp2_32(t):
     t = max(t, _LOW32)
     shifted = t + _MAGIC32
     f = t - (shifted - _MAGIC32)
@@ -70,8 +71,8 @@ def _exp2_32(t):  # type: ignore[no-untyped-def]
     return _from_bits(np.int32(_bits(p) + np.int32(_bits(shifted) << np.int32(23))))
 
 
-@njit(fastmath=_FLAGS, forceinline=True)
-def _exp2_64(t):  # type: ignore[no-untyped-def]
+@njit(fastmath=_FLAGS, error_model="numpy", forceinline=True)
+def _exp2_64(t):
     t = max(t, -1022.0)
     shifted = t + _MAGIC64
     f = t - (shifted - _MAGIC64)
@@ -100,8 +101,8 @@ _HALF_ROOT32 = np.int32(0x3F3504F3)
 _HALF_ROOT64 = np.int64(0x3FE6A09E667F3BCD)
 
 
-@njit(fastmath=_FLAGS, forceinline=True)
-def _log2_32(u):  # type: ignore[no-untyped-def]
+@njit(fastmath=_FLAGS, error_model="numpy", forceinline=True)
+def _log2_32(u):
     bits = _bits(u)
     exponent = np.int32(np.int32(bits - _HALF_ROOT32) >> np.int32(23))
     m = _from_bits(np.int32(bits - np.int32(exponent << np.int32(23))))
@@ -115,8 +116,8 @@ def _log2_32(u):  # type: ignore[no-untyped-def]
     return p * z + np.float32(exponent)
 
 
-@njit(fastmath=_FLAGS, forceinline=True)
-def _log2_64(u):  # type: ignore[no-untyped-def]
+@njit(fastmath=_FLAGS, error_model="numpy", forceinline=True)
+def _log2_64(u):
     bits = _bits(u)
     exponent = (bits - _HALF_ROOT64) >> 52
     m = _from_bits(bits - (exponent << 52))
@@ -145,15 +146,15 @@ def log2(u: Any) -> Any:
     raise NotImplementedError("compiled by Numba only")
 
 
-@overload(exp2, jit_options={"fastmath": _FLAGS, "forceinline": True})
-def _exp2(t):  # type: ignore[no-untyped-def]
+@overload(exp2, jit_options={"fastmath": _FLAGS, "error_model": "numpy", "forceinline": True})
+def _exp2(t):
     if t == types.float32:
         return lambda t: _exp2_32(t)
     return lambda t: _exp2_64(t)
 
 
-@overload(log2, jit_options={"fastmath": _FLAGS, "forceinline": True})
-def _log2(u):  # type: ignore[no-untyped-def]
+@overload(log2, jit_options={"fastmath": _FLAGS, "error_model": "numpy", "forceinline": True})
+def _log2(u):
     if u == types.float32:
         return lambda u: _log2_32(u)
     return lambda u: _log2_64(u)

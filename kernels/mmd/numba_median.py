@@ -1,9 +1,10 @@
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-decorators, allow-untyped-calls
 """Median distance of pooled samples in Numba: exact selection in a few passes, in constant extra memory.
 
 Each pass visits all pairs, counts the squared distances below an interval and keeps those inside it, thinned
-evenly once the buffer is full. A thinned buffer is a sample: its quantiles around the wanted rank give the next,
-about a hundred times narrower interval. A pass that misses the rank still tells on which side it lies, so the
-result is exact whatever the sample was.
+evenly once the buffer is full. A thinned buffer is a sample: its quantiles around the wanted rank give the
+next, about a hundred times narrower interval. A pass that misses the rank still tells on which side it lies,
+so the result is exact whatever the sample was.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _BLOCK = 512
 
 
 @njit(fastmath={"reassoc", "contract"}, cache=True, inline="never")
-def _count(d2, count, low, high):  # type: ignore[no-untyped-def]
+def _count(d2, count, low, high):
     below, inside = 0, 0
     for j in range(count):
         below += d2[j] < low
@@ -32,8 +33,8 @@ def _count(d2, count, low, high):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _pass(pooled, low, high, buffer):  # type: ignore[no-untyped-def]
-    """Numbers of squared distances below low and in [low, high), how many were kept, and every which of them."""
+def _pass(pooled, low, high, buffer):
+    """Numbers of squared distances below low and in [low, high), how many were kept, and every which."""
     size = pooled.shape[1]
     d2 = np.empty(_BLOCK, pooled.dtype)
     below, inside, kept, stride = 0, 0, 0, 1
@@ -61,7 +62,7 @@ def _pass(pooled, low, high, buffer):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _kth_smallest(pooled, rank, buffer):  # type: ignore[no-untyped-def]
+def _kth_smallest(pooled, rank, buffer):
     """The squared distance of this rank, counted from 0."""
     infinity = pooled.dtype.type(np.inf)
     low, high = pooled.dtype.type(0.0), infinity
@@ -93,7 +94,7 @@ def _kth_smallest(pooled, rank, buffer):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def median_distances(pooled):  # type: ignore[no-untyped-def]
+def median_distances(pooled):
     """Median distance over the pairs of each packed sample, pooled of shape (B, D, N) with D a multiple of 4.
 
     The mean of the two middle distances where the number of pairs is even.

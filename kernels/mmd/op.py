@@ -42,12 +42,12 @@ def mmd2(
             Unchecked, they make the result NaN.
 
     Returns:
-        MMD^2 in squared units of the kernel and the dtype of x: a scalar for two (n, d) samples, else shape (B,).
+        MMD^2 in the dtype of x: a scalar for two (n, d) samples, else shape (B,).
 
     Raises:
         TypeError: for dtypes other than float32 and float64, or for mixed kinds of arguments.
-        ValueError: for shapes that do not fit, empty samples, NaN or infinity, n < 2 with `unbiased`, an unknown
-            kernel, or a self term of other data.
+        ValueError: for shapes that do not fit, empty samples, NaN or infinity, n < 2 with `unbiased`, an
+            unknown kernel, or a self term of other data.
         BackendUnavailable: if the back end asked for cannot serve.
 
     Example:

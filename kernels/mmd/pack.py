@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,10 @@ _FAR = 8.0
 
 
 def spread_limit(spec: KernelSpec, scale: Float64, x: Array) -> float:
-    """Largest magnitude of packed values for which squared distances, times the kernel's rates, stay finite."""
+    """Largest packed value for which squared distances, times the kernel's rates, stay finite."""
     largest = 1e37 if x.dtype == np.float32 else 1e300
-    rate = max(1.0, float(spec.table[:, 1].max() * scale.max(initial=0.0)) if spec.family == "imq" else 1.0)
-    return float(np.sqrt(largest / rate / (4.0 * x.shape[2])))
+    rate = max(1.0, spec.steepest * float(scale.max(initial=0.0))) if spec.family == "imq" else 1.0
+    return math.sqrt(largest / rate / (4.0 * x.shape[2]))
 
 
 def too_wide(name: str, limit: float, dtype: np.dtype[Any]) -> ValueError:

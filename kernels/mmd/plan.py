@@ -16,7 +16,7 @@ MAX_POWER = 8
 """Highest power of 1/sqrt(u) that a plan evaluates by multiplication."""
 
 _MAX_SQUARINGS = 4
-"""Each squaring doubles the relative error of an exponential; after 16-fold growth a fresh one is computed."""
+"""Each squaring doubles the relative error of an exponential; then a fresh one is computed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,8 @@ def _plan_gaussian(spec: KernelSpec) -> Plan:
     pending = sorted(weights)
     while pending:
         base = pending[0]
-        previous, chained = 0, []
+        previous = 0
+        chained: list[float] = []
         for rate in pending:
             squarings = round(np.log2(rate / base))
             if squarings <= _MAX_SQUARINGS and abs(rate / (base * 2.0**squarings) - 1.0) < 1e-15:

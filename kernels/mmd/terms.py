@@ -53,7 +53,7 @@ class MMDTerms:
     def biased_at(self, samples: int) -> Any:
         """Expected biased estimate at another number of samples in both x and y.
 
-        E[V_N] = U + (k(0) - k_xx) / N + (k(0) - k_yy) / N: scores from runs of different sizes become comparable.
+        E[V_N] = U + (k(0) - k_xx) / N + (k(0) - k_yy) / N makes scores of different sample sizes comparable.
 
         Args:
             samples: the number N, at least 1.
@@ -81,7 +81,7 @@ def estimate_weights(n: int, m: int, k0: float, *, unbiased: bool) -> tuple[Weig
 
 
 def _fingerprint(sample: Any) -> tuple[object, ...]:
-    """What identifies the data of a sample. On CUDA identity instead of content: hashing would synchronise."""
+    """What identifies the data of a sample; on CUDA its memory, since reading it would synchronise."""
     if is_torch_tensor(sample):
         if sample.device.type == "cuda":
             return (sample.data_ptr(), sample._version, str(sample.device), sample.stride())

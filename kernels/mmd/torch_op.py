@@ -50,7 +50,8 @@ def _scale(x: Tensor, y: Tensor, kernel: Kernel, backend: str) -> Tensor:
     """Factor on squared distances for each problem, float64, shape (B,)."""
     spec = kernel.spec()
     if isinstance(kernel, MedianHeuristic):
-        return spec.scale / median_squared_distance(x.detach(), y.detach(), backend)
+        squared: Tensor = median_squared_distance(x.detach(), y.detach(), backend)
+        return spec.scale / squared
     return torch.full((x.shape[0],), spec.scale, dtype=torch.float64, device=x.device)
 
 
@@ -163,7 +164,7 @@ def _(
     "fastinv::mmd2_backward", mutates_args=(), schema="(Tensor grad, Tensor gradient) -> Tensor"
 )
 def chain(grad: Tensor, gradient: Tensor) -> Tensor:
-    """Gradient of a problem's samples times that of the problem's MMD^2: an operator, to refuse a second time."""
+    """Gradient of the MMD^2 times that of its samples: an operator, to refuse to be differentiated."""
     return grad[:, None, None] * gradient
 
 
@@ -212,23 +213,24 @@ def mmd2(
     x, y, spec = samples.x, samples.y, kernel.spec()
     needs = [torch.is_grad_enabled() and t.requires_grad for t in (x, y)]
     weights, constant = estimate_weights(x.shape[1], y.shape[1], spec.at_zero, unbiased=unbiased)
-    kept = [None, None]
+    kept: list[Tensor] = []
     computed = list(weights)
     for i, (term, need, name) in enumerate(((x_self, needs[0], "x"), (y_self, needs[1], "y"))):
         if term is None:
             continue
         if need:
             raise ValueError(f"{name}_self is a constant, but {name} requires a gradient: leave it out")
-        kept[i], computed[i] = weights[i] * term.mean, 0.0
+        kept.append(weights[i] * term.mean)
+        computed[i] = 0.0
     scale = _scale(x, y, kernel, backend)
     arguments = (x, y, scale, spec.family, spec.terms, computed, constant)
+    value: Tensor
     if any(needs):
         value = weighted_sum_with_gradients(*arguments, needs, backend)[0]
     else:
         value = weighted_sum(*arguments, backend)
-    for term in kept:
-        if term is not None:
-            value = value + term.to(value.dtype)
+    for mean in kept:
+        value = value + mean.to(value.dtype)
     return value
 
 

@@ -45,7 +45,7 @@ PULL_LAUNCHES = (Launch(64, 64, 0, 4), Launch(32, 64, 0, 4), Launch(32, 128, 0, 
 _chosen: dict[tuple[object, ...], Launch] = {}
 
 
-def _tuned(key: tuple[object, ...], candidates: Sequence[Launch], run: Callable[[Launch], None]) -> Launch:
+def _tuned(key: tuple[object, ...], candidates: Sequence[Launch], run: Callable[[Launch], object]) -> Launch:
     """The fastest launch for this key, timed at its first use; not while a CUDA graph is being captured."""
     if INTERPRETED:
         return Launch(16, 32, 4, 1)
@@ -60,7 +60,7 @@ def _tuned(key: tuple[object, ...], candidates: Sequence[Launch], run: Callable[
 
 
 def packed_pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Packed copies, shapes (B, D, n) and (B, D, m), shifted as `pack.packed_pair` does, without synchronising."""
+    """Packed copies, shapes (B, D, n) and (B, D, m), shifted as in pack.py, without synchronising."""
     low = torch.minimum(x.amin(1), y.amin(1))
     high = torch.maximum(x.amax(1), y.amax(1))
     far = torch.maximum(low.abs(), high.abs()) > _FAR * (high - low)
@@ -106,8 +106,8 @@ def _mean(a: Tensor, b: Tensor, scale: Tensor, constants: dict[str, Any], *, sam
         partial = torch.empty((batch, grid[0]), dtype=torch.float64, device=a.device)
         settings = {"ROWS": launch.rows, "COLUMNS": launch.columns, "TILES": launch.tiles}
         triton_kernels.sums[grid](
-            a, b, scale, partial, n, m, splits, D=d, UNROLL=d <= _UNROLLED, SAME=same, **settings, **constants,
-            **launch.options(),
+            a, b, scale, partial, n, m, splits, D=d, UNROLL=d <= _UNROLLED, SAME=same,
+            **settings, **constants, **launch.options(),
         )  # fmt: skip
         return partial
 
@@ -185,10 +185,10 @@ def means_and_gradients(
 
 
 def median_squared_distance(x: Tensor, y: Tensor) -> Tensor:
-    """Squared median distance over all pairs of each pooled sample, float64, shape (B,); nothing synchronises.
+    """Squared median distance of each pooled sample, float64, shape (B,); nothing synchronises.
 
-    The bits of non-negative floats are ordered as the floats are: the k-th smallest squared distance is built from
-    its highest bit down by counting the distances below, a block of rows at a time.
+    The bits of non-negative floats are ordered as the floats are: the k-th smallest squared distance is built
+    from its highest bit down by counting the distances below, a block of rows at a time.
     """
     pooled = torch.cat(packed_pair(x, y), dim=2)
     pairs = pooled.shape[2] * (pooled.shape[2] - 1) // 2
@@ -203,7 +203,7 @@ def median_squared_distance(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _count_below(pooled: Tensor, thresholds: Tensor) -> Tensor:
-    """How many pairs i < j of each problem have a squared distance below each threshold, shape of thresholds."""
+    """How many pairs i < j of each problem have a squared distance below each threshold."""
     batch, d, size = pooled.shape
     counts = torch.zeros(thresholds.shape, dtype=torch.int64, device=pooled.device)
     step = max(1, (1 << 24) // max(1, batch * size))

@@ -1,8 +1,9 @@
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-decorators, allow-untyped-calls
 """The Triton programs of MMD: sums of the kernel over tiles of pairs, and the pulls that make up a gradient.
 
-Samples come packed, shape (B, D, n), so that a tile reads consecutive rows. HEADS and TAILS are a plan (plan.py) as flat
-tuples of numbers, fixed at compile time: the compiler folds rates, weights and loops over terms away. Flat, since
-Triton 3.6 does not hand nested tuples on from one function to another.
+Samples come packed, shape (B, D, n), so that a tile reads consecutive rows. HEADS and TAILS are a plan
+(plan.py) as flat tuples of numbers, fixed at compile time: the compiler folds rates, weights and loops over
+terms away. Flat, since Triton 3.6 does not hand nested tuples on from one function to another.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from triton.language.extra import libdevice
 
 
 @triton.jit
-def _squared_distances(a, b, a_rows, b_rows, i, j, n, m, D: tl.constexpr, UNROLL: tl.constexpr):  # type: ignore[no-untyped-def]
+def _squared_distances(a, b, a_rows, b_rows, i, j, n, m, D: tl.constexpr, UNROLL: tl.constexpr):
     """Squared distances of the rows i of a and j of b, by differences; rows past the end read as 0."""
     first = tl.load(a + i, mask=i < n, other=0.0)
     second = tl.load(b + j, mask=j < m, other=0.0)
@@ -35,8 +36,8 @@ def _squared_distances(a, b, a_rows, b_rows, i, j, n, m, D: tl.constexpr, UNROLL
 
 
 @triton.jit
-def _gaussian(s, HEADS: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Value and slope -dk/ds / ln 2 of a sum of Gaussians; HEADS has (rate, squarings, weight, growth) per step."""
+def _gaussian(s, HEADS: tl.constexpr):
+    """Value and slope -dk/ds / ln 2 of Gaussians; HEADS has (rate, squarings, weight, growth) per step."""
     value = s * 0.0
     slope = s * 0.0
     e = s * 0.0
@@ -52,7 +53,7 @@ def _gaussian(s, HEADS: tl.constexpr):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _multiquadric(s, HEADS: tl.constexpr, TAILS: tl.constexpr, FAST: tl.constexpr):  # type: ignore[no-untyped-def]
+def _multiquadric(s, HEADS: tl.constexpr, TAILS: tl.constexpr, FAST: tl.constexpr):
     """Value and slope -dk/ds of a sum of inverse multiquadrics.
 
     HEADS has (rate, c_1 ... c_8) per group, TAILS has (group, weight, power) per general term.
@@ -81,7 +82,7 @@ def _multiquadric(s, HEADS: tl.constexpr, TAILS: tl.constexpr, FAST: tl.constexp
 
 
 @triton.jit
-def _kernel(s, GAUSSIAN: tl.constexpr, HEADS: tl.constexpr, TAILS: tl.constexpr, FAST: tl.constexpr):  # type: ignore[no-untyped-def]
+def _kernel(s, GAUSSIAN: tl.constexpr, HEADS: tl.constexpr, TAILS: tl.constexpr, FAST: tl.constexpr):
     if GAUSSIAN:
         value, slope = _gaussian(s, HEADS)
     else:
@@ -90,7 +91,7 @@ def _kernel(s, GAUSSIAN: tl.constexpr, HEADS: tl.constexpr, TAILS: tl.constexpr,
 
 
 @triton.jit
-def sums(  # type: ignore[no-untyped-def]
+def sums(
     a,
     b,
     scale,
@@ -128,7 +129,7 @@ def sums(  # type: ignore[no-untyped-def]
     for tile in range(first, last):
         j = tile * COLUMNS + tl.arange(0, COLUMNS)
         s = factor * _squared_distances(a, b, n, m, i, j, n, m, D, UNROLL)
-        value, slope = _kernel(s, GAUSSIAN, HEADS, TAILS, FAST)
+        value, _ = _kernel(s, GAUSSIAN, HEADS, TAILS, FAST)
         whole = (tile + 1) * COLUMNS <= m and (block + 1) * ROWS <= n
         if SAME:
             whole = whole and tile * COLUMNS >= (block + 1) * ROWS
@@ -144,7 +145,7 @@ def sums(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def pulls(  # type: ignore[no-untyped-def]
+def pulls(
     a,
     b,
     scale,
@@ -162,7 +163,7 @@ def pulls(  # type: ignore[no-untyped-def]
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    """Adds -2 weight scale * sum over j of slope(a_i, b_j) (a_i - b_j) to row i of the gradient, shape (B, n, D).
+    """Adds -2 weight scale * sum over j of slope(a_i, b_j) (a_i - b_j) to row i of the gradient.
 
     Every row gathers over all columns, so that nothing is written twice and results are reproducible.
     """
@@ -174,12 +175,12 @@ def pulls(  # type: ignore[no-untyped-def]
     i = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     coordinate = tl.arange(0, PADDED)
     gathered = tl.zeros((ROWS, PADDED), dtype=a.dtype.element_ty)
-    for tile in range(0, tl.cdiv(m, COLUMNS)):
+    for tile in range(tl.cdiv(m, COLUMNS)):
         j = tile * COLUMNS + tl.arange(0, COLUMNS)
         s = factor * _squared_distances(a, b, n, m, i, j, n, m, D, UNROLL)
-        value, slope = _kernel(s, GAUSSIAN, HEADS, TAILS, FAST)
+        _, slope = _kernel(s, GAUSSIAN, HEADS, TAILS, FAST)
         slope = tl.where(j[None, :] < m, slope, 0.0)
-        for k in range(0, D):
+        for k in range(D):
             own = tl.load(a + k * n + i, mask=i < n, other=0.0)
             other = tl.load(b + k * m + j, mask=j < m, other=0.0)
             force = tl.sum(slope * (own[:, None] - other[None, :]), axis=1)

@@ -1,4 +1,4 @@
-"""What else the same kernels answer about two samples: where they differ (witness), and whether (permutations)."""
+"""Two samples under the same kernels: where they differ (witness), and whether (permutation test)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _scale(x: Array, y: Array, kernel: Kernel, backend: str) -> Float64:
 def witness(x: Any, y: Any, points: Any, *, kernel: str | Kernel = "paper", backend: str = "auto") -> Any:
     """Witness function of the MMD: the mean of k over x less that over y, at given points.
 
-    Positive where x has more mass than y, negative where it has less. Tensors on CUDA are evaluated on the CPU.
+    Positive where x has more mass than y, negative where it has less. CUDA tensors are evaluated on the CPU.
 
     Args:
         x: samples, shape (n, d) or (B, n, d), float32 or float64.
@@ -108,10 +108,10 @@ def permutation_test(
 ) -> PermutationTest:
     """Two-sample test: were x and y drawn from one distribution?
 
-    The p-value (1 + number of random relabellings whose MMD^2 reaches the observed one) / (1 + permutations) is
-    exact: under the null hypothesis it is at most a with probability at most a. A kernel of the median heuristic
-    is fair to relabelling too, since its bandwidth depends on the pooled sample only. Kernel values are computed
-    once, a block of rows at a time, and serve all relabellings by one matrix product. Runs on the CPU in float64;
+    The p-value (1 + number of random relabellings whose MMD^2 reaches the observed one) / (1 + permutations)
+    is exact: under the null hypothesis it is at most a with probability at most a. That holds for the median
+    heuristic too, since its bandwidth depends on the pooled sample only. Kernel values are computed once, a
+    block of rows at a time, and serve all relabellings by one matrix product. Runs on the CPU in float64;
     tensors on CUDA are copied.
 
     Args:
@@ -158,7 +158,7 @@ def _relabellings(n: int, m: int, permutations: int, seed: int) -> Float64:
 
 
 def _quadratic_forms(pooled: Float64, signs: Float64, kernel: Kernel, scale: float) -> Float64:
-    """s^T K s for each column s of the labels, which is its biased MMD^2; K exists one block of rows at a time."""
+    """s^T K s for each column s of the labels, its biased MMD^2; K exists one block of rows at a time."""
     total = np.zeros(signs.shape[1])
     step = max(1, _BLOCK_PAIRS // len(pooled))
     for start in range(0, len(pooled), step):

@@ -146,22 +146,35 @@ FASTINV_INLINE F32 sqrt(F32 v) {
 #endif
 }
 
-// Sum of the lanes, pairwise in double.
-FASTINV_INLINE double sum(F64 v) {
-  double s[kLanes<double>];
-  std::memcpy(s, &v, sizeof(v));
-  for (int half = kLanes<double> / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; ++i) s[i] += s[i + half];
-  return s[0];
+// A vector of T of any size, for the steps of a reduction.
+template <class T, int Bytes>
+struct Sized {
+  typedef T Vector __attribute__((vector_size(Bytes)));
+};
+
+// Sum of the lanes, pairwise.
+template <class T, int Bytes>
+FASTINV_INLINE T sum_lanes(typename Sized<T, Bytes>::Vector v) {
+  if constexpr (Bytes == 2 * sizeof(T)) {
+    return v[0] + v[1];
+  } else {
+    typename Sized<T, Bytes / 2>::Vector half[2];
+    std::memcpy(half, &v, Bytes);
+    return sum_lanes<T, Bytes / 2>(half[0] + half[1]);
+  }
 }
 
+// Sum of the lanes in double.
+FASTINV_INLINE double sum(F64 v) { return sum_lanes<double, kVectorBytes>(v); }
 FASTINV_INLINE double sum(F32 v) {
-  double s[kLanes<float>];
-  for (int i = 0; i < kLanes<float>; ++i) s[i] = v[i];
-  for (int half = kLanes<float> / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; ++i) s[i] += s[i + half];
-  return s[0];
+  typename Sized<float, kVectorBytes / 2>::Vector half[2];
+  std::memcpy(half, &v, sizeof(v));
+  return sum(__builtin_convertvector(half[0], F64) + __builtin_convertvector(half[1], F64));
 }
+
+// Sum of the lanes in the type of the lanes.
+FASTINV_INLINE float sum_short(F32 v) { return sum_lanes<float, kVectorBytes>(v); }
+FASTINV_INLINE double sum_short(F64 v) { return sum(v); }
 
 }  // namespace FASTINV_ISA
 }  // namespace fastinv

@@ -1,4 +1,4 @@
-"""Builds the extension with AddressSanitizer and UBSan and throws odd arrays at every instruction set this CPU has.
+"""Builds the extension with AddressSanitizer and UBSan and throws odd arrays at every instruction set.
 
     python tests/kernels/sanitize.py [--examples 10000] [--compiler g++]
 
@@ -40,9 +40,8 @@ def build(compiler: str) -> Path:
 
 def library(compiler: str, name: str) -> str:
     """Where the compiler keeps a sanitizer's runtime, which Python itself was not linked with."""
-    return subprocess.run(
-        [compiler, f"-print-file-name={name}"], check=True, capture_output=True, text=True
-    ).stdout.strip()
+    command = [compiler, f"-print-file-name={name}"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def main() -> int:
@@ -62,7 +61,7 @@ def main() -> int:
         # Python and NumPy keep memory until exit by design; what counts here is access out of bounds.
         "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0",
         "UBSAN_OPTIONS": "print_stacktrace=1",
-        "LD_PRELOAD": f"{library(arguments.compiler, 'libasan.so')} {library(arguments.compiler, 'libubsan.so')}",
+        "LD_PRELOAD": " ".join(library(arguments.compiler, name) for name in ("libasan.so", "libubsan.so")),
     }
     command = [sys.executable, "-c", RUNNER, str(extension), str(ROOT / "tests/kernels/test_mmd_hostile.py")]
     for isa in arguments.isa or usable_sets(command[:4], environment):

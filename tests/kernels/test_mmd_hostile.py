@@ -1,4 +1,4 @@
-"""Odd arrays thrown at the MMD: each call returns what the reference returns, or raises an error that names x or y.
+"""Odd arrays thrown at the MMD: each call returns what the reference does, or an error that names x or y.
 
 `make sanitize` runs this file against an extension built with AddressSanitizer and UBSan and with many more
 examples (FASTINV_FUZZ_EXAMPLES); see sanitize.py.

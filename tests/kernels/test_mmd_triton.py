@@ -31,7 +31,8 @@ for n, m, d in [(2, 1, 1), (17, 33, 4), (5, 18, 18)]:
             error = (getattr(got, part) - getattr(want, part)).abs().max().item() / want.k0
             assert error <= sums, (n, m, d, kernel, part, error)
         got, want = (
-            torch.autograd.grad(mmd2(x, y, kernel=kernel, backend=b).sum(), (x, y)) for b in ("triton", "reference")
+            torch.autograd.grad(mmd2(x, y, kernel=kernel, backend=b).sum(), (x, y))
+            for b in ("triton", "reference")
         )
         for g, w in zip(got, want):
             assert (g - w).abs().max() <= gradients * w.abs().max(), (n, m, d, kernel)

@@ -113,7 +113,7 @@ struct PairLoop {
     if (Gradient)
       for (int r = 0; r < R; ++r)
         for (int k = 0; k < d; ++k)
-          if (i + r < s.a.rows) s.pull_a[k * s.a.stride + i + r] -= T(s.factor * fastinv::FASTINV_ISA::sum(gathered[k * R + r]));
+          if (i + r < s.a.rows) s.pull_a[k * s.a.stride + i + r] -= s.factor * sum_short(gathered[k * R + r]);
     double total = 0.0;
     for (int r = 0; r < R; ++r) {
       const double of_row = fastinv::FASTINV_ISA::sum(sum[r]);
