@@ -135,6 +135,7 @@ def _csv_row(result: ProblemResult, row: Row) -> dict[str, Any]:
         "observations": result.observations,
         "samples": result.samples,
         "protocol": result.protocol,
+        "clamped": result.clamped,
         "model": row.name,
         "status": row.status,
         "error": row.error,

@@ -185,7 +185,7 @@ class _Row:
             model = self._new_model()
             self.store.describe_model(self.problem.name, self.name, self.seed, stages.facts(model))
             self._model = model
-            if not model.parameter_count:  # classical methods have nothing to train and nothing to save
+            if not model.info.trained:  # a classical method has nothing to save
                 return StageResult(0.0)
             result = stages.train(model, reference, key, self.training, self.bench.on_event)
             save(model, self.weights)
@@ -239,13 +239,12 @@ class _Row:
 
     def _weights_are_lost(self) -> bool:
         """Try to read the weights that an earlier process trained."""
-        from fastinv.models import load
+        from fastinv.models import load, model_info
         from fastinv.training import CheckpointError
 
         device = self.reference.settings.device
-        untrained = self._new_model()
-        if not untrained.parameter_count:
-            self._model = untrained
+        if not model_info(self.name).trained:
+            self._model = self._new_model()
             return False
         try:
             self._model = load(self.weights, self.problem, model=self.name, device=device)

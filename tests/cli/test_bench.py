@@ -159,6 +159,18 @@ def test_seeds_are_pooled_and_marked() -> None:
     assert "Intervals cover 2 training seeds" in result.stderr
 
 
+def test_clamping_changes_what_is_shown_and_not_what_is_stored() -> None:
+    arguments = (*BENCH, "--model", "inn", "--observations", "40")
+    plain = cli(*arguments, "--export", "plain.json")
+    assert plain.exit_code == 0, plain.output
+    clamped = cli(*arguments, "--clamp-outliers", "--export", "clamped.json", "--export", "clamped.csv")
+    assert "Outliers were clamped" in clamped.stdout
+    a, b = (json.loads(Path(f"{name}.json").read_text())["models"][0] for name in ("plain", "clamped"))
+    assert b["err_resim"]["mean"] < a["err_resim"]["mean"]
+    assert b["err_resim"]["median"] == a["err_resim"]["median"]
+    assert cli(*arguments).stdout == plain.stdout
+
+
 def test_a_named_run_refuses_other_settings() -> None:
     assert cli(*BENCH, "--model", "mdn", "--run", "mine").exit_code == 0
     other = cli(*BENCH, "--model", "mdn", "--run", "mine", "--kernel", "hint")
