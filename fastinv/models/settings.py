@@ -113,7 +113,6 @@ class AutoregressiveSettings(FlowSettings):
     decoder_layers: int = 3
     decoder_ratio: float = 2.0
     inverse: str = "decoder"
-    blocks: int = 4
     lr: float = 5e-3
 
 

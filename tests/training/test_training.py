@@ -134,10 +134,10 @@ def test_last_batch_is_always_reported() -> None:
 @pytest.mark.parametrize("problem_name", ["kinematics", "ballistics"])
 def test_loss_falls(name: str, problem_name: str) -> None:
     problem = fastinv.problem(problem_name)
-    sizes = Preset("short", 20_000, 20_000, 500, 4, 5, 5)
+    sizes = Preset("short", 20_000, 20_000, 250, 1, 5, 5)
     result = fit(fastinv.model(name, problem, preset=sizes), problem, preset=sizes)
     assert result.validation_loss[-1][1] < result.validation_loss[0][1]
-    assert result.loss[-1][0] == result.batches == 160
+    assert result.loss[-1][0] == result.batches == 80
 
 
 def test_wrong_problem() -> None:
