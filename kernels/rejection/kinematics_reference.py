@@ -49,6 +49,7 @@ ANGLE_CELLS = 8
 # around (pi, pi). SINGULAR is added where the density is unbounded at the cell's origin.
 NEAR, SWING, FAR, SINGULAR = 0, 1, 2, 4
 SINGULAR_BELOW = 1e-6
+SNAP = 8.0 * float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,19 @@ def log_wrapped_normal(angle: FloatArray, sigma: float) -> FloatArray:
     return np.asarray(-scale * angle * angle + np.log1p(images.sum(-1)))
 
 
+def snap(cosine: FloatArray) -> FloatArray:
+    """Cosines clipped to [-1, 1], and to an end that they miss by rounding alone.
+
+    Otherwise rounding leaves a regime of width 1e-8 next to a border at 0 or pi, all of it nearly singular.
+    """
+    return np.where(np.abs(cosine) > 1.0 - SNAP, np.sign(cosine), cosine)
+
+
 def initial_cells(y2: float, arm: Arm) -> tuple[FloatArray, NDArray[np.int64]]:
     """Cells over (c, t), each with its origin at the corner where the density may be singular."""
     l1, l2, l3 = arm.lengths
     rho = np.array([-(l1 + l2), -abs(l1 - l2), abs(l1 - l2), l1 + l2])
-    border = np.arccos(np.clip((y2 - rho) / l3, -1.0, 1.0))
+    border = np.arccos(snap((y2 - rho) / l3))
     rows = []
     for regime, low, high in zip((FAR, SWING, NEAR), border[:-1], border[1:], strict=True):
         only_point = border[0] == border[3] and regime == (NEAR if y2 > 0 else FAR)

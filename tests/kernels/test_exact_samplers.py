@@ -96,6 +96,17 @@ def test_seeds_differ(sample: Sampler, y: FloatArray) -> None:
     assert not (sample(y[:4], 50, seed=1) == sample(y[:4], 50, seed=2)).all(axis=-1).any()
 
 
+@pytest.mark.parametrize("backend", ["reference", *FAST])
+def test_borders_that_meet_but_for_rounding(backend: str) -> None:
+    """y2 = l3 - |l1 - l2|: the swing regime begins where c = 0, and rounding must not open a gap there."""
+    arm = Arm(lengths=(0.7, 0.3, 0.4), sigmas=(0.4, 0.3, 0.2, 0.7))
+    attempts = np.empty((1, 200), dtype=np.int64)
+    x = sample_kinematics([[0.0, 0.0]], 200, arm=arm, backend=backend, attempts_out=attempts)
+    angle = np.cumsum(x[0, :, 1:], axis=1)
+    np.testing.assert_allclose(np.cos(angle) @ arm.lengths, 0.0, atol=2e-15)
+    assert attempts.mean() < 60.0
+
+
 @pytest.mark.parametrize(("sample", "y"), SAMPLERS)
 def test_rare_observations_cost_little(sample: Sampler, y: FloatArray) -> None:
     attempts = np.empty((len(y), 2000), dtype=np.int64)

@@ -10,7 +10,12 @@ std::size_t Kinematics::first_level(Cell* cells) const {
   const double difference = long_ - short_, sum = l1_ + l2_;
   const F64 rho[] = {splat(-sum), splat(-difference), splat(difference), splat(sum)};
   double border[4];
-  for (int i = 0; i < 4; ++i) border[i] = acos(clamp((y2_ - rho[i]) / l3_, -1.0, 1.0))[0];
+  for (int i = 0; i < 4; ++i) {
+    // An end that is missed by rounding alone would leave a regime of width 1e-8, all of it nearly singular.
+    const F64 cosine = (y2_ - rho[i]) / l3_;
+    const F64 snapped = abs(cosine) > 1.0 - kSnap ? (cosine > 0.0 ? splat(1.0) : splat(-1.0)) : cosine;
+    border[i] = acos(snapped)[0];
+  }
   const std::int64_t regimes[] = {kFar, kSwing, kNear};
   std::size_t size = 0;
   for (int i = 0; i < 3; ++i) {

@@ -27,7 +27,7 @@ class Kinematics {
  private:
   static constexpr std::int64_t kNear = 0, kSwing = 1, kFar = 2;
   static constexpr int kOuterCells = 6, kAngleCells = 8;
-  static constexpr double kSingularBelow = 1e-6;
+  static constexpr double kSingularBelow = 1e-6, kSnap = 8.0 * 0x1p-52;
   // Images of a wrapped normal with a log-weight below this do not change a float64 sum.
   static constexpr double kNegligible = -40.0;
 

@@ -20,6 +20,7 @@ from fastinv.kernels.rejection.kinematics_reference import (
     OUTER_CELLS,
     SINGULAR,
     SINGULAR_BELOW,
+    SNAP,
     SWING,
 )
 from fastinv.kernels.rejection.numba_cpu.envelope import (
@@ -84,7 +85,8 @@ def first_level(target, cells):
     rho = (-(l1 + l2), -abs(l1 - l2), abs(l1 - l2), l1 + l2)
     border = np.empty(4)
     for i in range(4):
-        border[i] = math.acos(min(max((y2 - rho[i]) / target.l3, -1.0), 1.0))
+        cosine = (y2 - rho[i]) / target.l3
+        border[i] = math.acos(cosine if abs(cosine) <= 1.0 - SNAP else math.copysign(1.0, cosine))
     k = 0
     step = TWO_PI / ANGLE_CELLS
     point_regime = NEAR if y2 > 0 else FAR
