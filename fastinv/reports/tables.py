@@ -119,6 +119,6 @@ def _notes(result: ProblemResult, signs: Glyphs) -> list[str]:
         if row.status == "failed":
             where = f" (details: {row.log})" if row.log else ""
             notes.append(_printable(f"{row.name} failed: {row.error}{where}"))
-        elif row.status == "skipped":
-            notes.append(f"{row.name} is not finished; the same command goes on with it.")
+    if waiting := [row.name for row in result.rows if row.status == "skipped"]:
+        notes.append(f"Not finished: {', '.join(waiting)}; the same command goes on from here.")
     return notes

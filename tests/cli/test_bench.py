@@ -222,7 +222,7 @@ def test_a_stopped_run_saves_and_shows_what_is_finished(start: Any, number: int,
     assert process.returncode == code
     assert "the same command goes on from here" in err
     assert "Traceback" not in err
-    assert "inn is not finished" in out
+    assert "Not finished: inn;" in out
     (model,) = json.loads(Path("r.json").read_text())["models"]
     assert model["status"] == "skipped"
     with RunReader(Path("runs/r")) as run:

@@ -75,7 +75,7 @@ def shown(result: ProblemResult, width: int, *, encoding: str = "utf-8", termina
 @pytest.mark.parametrize("width", [50, 60, 80, 100, 123, 124, 140, 200])
 def test_every_width_keeps_names_and_errors(result: ProblemResult, width: int) -> None:
     lines = shown(result, width).splitlines()
-    notes = ("comes closest", "failed:", "is not finished")
+    notes = ("comes closest", "failed:", "Not finished")
     names = ("floor ", "inn ", "cinn ", "mdn ", "flow-matching ")
     tables = [line for line in lines if line.startswith(names) and not any(n in line for n in notes)]
     assert all(len(line) <= width for line in tables)
@@ -127,7 +127,7 @@ def test_the_papers_figures_are_marked_under_another_treatment_of_counts(result:
 def test_failures_and_unfinished_rows_are_explained(result: ProblemResult) -> None:
     text = shown(result, 80)
     assert "mdn failed: RuntimeError: a | b (details: logs/x.log)" in text
-    assert "flow-matching is not finished" in text
+    assert "Not finished: flow-matching;" in text
 
 
 def test_the_reading_says_who_is_best_and_who_falls_short(result: ProblemResult) -> None:
