@@ -80,13 +80,7 @@ def _(x: Tensor, y: Tensor, backend: str) -> Tensor:
     return x.new_empty((x.shape[0],), dtype=torch.float64)
 
 
-@torch.library.custom_op(
-    "fastinv::mmd2",
-    mutates_args=(),
-    schema="(Tensor x, Tensor y, Tensor scale, str family, float[] terms, float[] weights, float constant, "
-    "str backend) -> Tensor",
-)
-def weighted_sum(
+def _weighted_sum(
     x: Tensor,
     y: Tensor,
     scale: Tensor,
@@ -100,6 +94,15 @@ def weighted_sum(
     parts = (weights[0] != 0.0, weights[1] != 0.0, weights[2] != 0.0)
     means = _means(x, y, _spec(family, terms), scale, parts, backend)
     return _weighted(means, weights, constant, x.dtype)
+
+
+weighted_sum = torch.library.custom_op(
+    "fastinv::mmd2",
+    _weighted_sum,
+    mutates_args=(),
+    schema="(Tensor x, Tensor y, Tensor scale, str family, float[] terms, float[] weights, float constant, "
+    "str backend) -> Tensor",
+)
 
 
 @weighted_sum.register_fake
@@ -227,8 +230,11 @@ def mmd2(
     value: Tensor
     if any(needs):
         value = weighted_sum_with_gradients(*arguments, needs, backend)[0]
-    else:
+    elif torch.compiler.is_compiling():
         value = weighted_sum(*arguments, backend)
+    else:
+        # An operator's dispatch costs more than a small problem does.
+        value = _weighted_sum(*arguments, backend)
     for mean in kept:
         value = value + mean.to(value.dtype)
     return value
