@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -64,6 +64,21 @@ def _positive(value: object, name: str) -> float:
     return number
 
 
+def _gaussian_spec(bandwidths: tuple[float, ...]) -> KernelSpec:
+    widths = sorted(bandwidths, reverse=True)
+    terms = tuple(v for h in widths for v in (1.0, (widths[0] / h) ** 2, 0.0))
+    return KernelSpec("gaussian", terms, 0.5 * _LOG2_E / widths[0] ** 2)
+
+
+def _multiquadric_spec(terms: tuple[tuple[float, float], ...]) -> KernelSpec:
+    pairs = sorted(terms)
+    flat = tuple(v for c, a in pairs for v in (a**a, pairs[0][0] / c, a))
+    return KernelSpec("imq", flat, 1.0 / pairs[0][0])
+
+
+_UNIT_GAUSSIAN = _gaussian_spec((1.0,))
+
+
 @dataclass(frozen=True, init=False)
 class Gaussian:
     """Sum of Gaussian kernels, k(d^2) = sum over h of exp(-d^2 / (2 h^2)).
@@ -81,11 +96,13 @@ class Gaussian:
     """
 
     bandwidths: tuple[float, ...]
+    _spec: KernelSpec = field(init=False, repr=False, compare=False)
 
     def __init__(self, *bandwidths: float) -> None:
         if not 0 < len(bandwidths) <= MAX_TERMS:
             raise ValueError(f"Gaussian takes 1 to {MAX_TERMS} bandwidths, for example Gaussian(1.0)")
         object.__setattr__(self, "bandwidths", tuple(_positive(h, "bandwidth") for h in bandwidths))
+        object.__setattr__(self, "_spec", _gaussian_spec(self.bandwidths))
 
     def __call__(self, squared_distance: float) -> float:
         """k at one squared distance: the definition, for tests and plots."""
@@ -93,7 +110,7 @@ class Gaussian:
 
     def spec(self) -> KernelSpec:
         """Normal form, with the widest bandwidth at rate 1."""
-        return _gaussian_spec(self.bandwidths)
+        return self._spec
 
 
 @dataclass(frozen=True, init=False)
@@ -113,6 +130,7 @@ class InverseMultiquadric:
     """
 
     terms: tuple[tuple[float, float], ...]
+    _spec: KernelSpec = field(init=False, repr=False, compare=False)
 
     def __init__(self, *terms: tuple[float, float]) -> None:
         if not 0 < len(terms) <= MAX_TERMS:
@@ -125,6 +143,7 @@ class InverseMultiquadric:
             if pairs[-1][1] > 64.0:
                 raise ValueError(f"a must be at most 64, got {term[1]!r}")
         object.__setattr__(self, "terms", tuple(pairs))
+        object.__setattr__(self, "_spec", _multiquadric_spec(self.terms))
 
     def __call__(self, squared_distance: float) -> float:
         """k at one squared distance: the definition, for tests and plots."""
@@ -132,7 +151,7 @@ class InverseMultiquadric:
 
     def spec(self) -> KernelSpec:
         """Normal form: C^a ((C + d^2) / a)^(-a) = a^a (1 + d^2 / C)^(-a)."""
-        return _multiquadric_spec(self.terms)
+        return self._spec
 
 
 @dataclass(frozen=True)
@@ -145,21 +164,7 @@ class MedianHeuristic:
 
     def spec(self) -> KernelSpec:
         """Normal form at bandwidth 1; the scale of each problem is 1 / median^2 times this one's."""
-        return _gaussian_spec((1.0,))
-
-
-@functools.lru_cache(maxsize=256)
-def _gaussian_spec(bandwidths: tuple[float, ...]) -> KernelSpec:
-    widths = sorted(bandwidths, reverse=True)
-    terms = tuple(v for h in widths for v in (1.0, (widths[0] / h) ** 2, 0.0))
-    return KernelSpec("gaussian", terms, 0.5 * _LOG2_E / widths[0] ** 2)
-
-
-@functools.lru_cache(maxsize=256)
-def _multiquadric_spec(terms: tuple[tuple[float, float], ...]) -> KernelSpec:
-    pairs = sorted(terms)
-    flat = tuple(v for c, a in pairs for v in (a**a, pairs[0][0] / c, a))
-    return KernelSpec("imq", flat, 1.0 / pairs[0][0])
+        return _UNIT_GAUSSIAN
 
 
 Kernel: TypeAlias = Gaussian | InverseMultiquadric | MedianHeuristic
