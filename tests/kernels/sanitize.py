@@ -25,7 +25,7 @@ sys.modules["fastinv.kernels._native"] = module
 spec.loader.exec_module(module)
 import pytest
 print("instruction set:", module.active_isa(), flush=True)
-sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "--timeout", "7200", *sys.argv[2:]]))
+sys.exit(pytest.main(["-q", "--capture=no", "-p", "no:cacheprovider", "--timeout", "7200", *sys.argv[2:]]))
 """
 
 
