@@ -93,4 +93,4 @@ def _evaluate(
 def _addressable(sample: Array) -> Array:
     """The sample itself, or a copy where its elements are not aligned to their size."""
     aligned = sample.flags.aligned and all(s % sample.itemsize == 0 for s in sample.strides)
-    return sample if aligned else np.ascontiguousarray(sample)
+    return sample if aligned else sample.copy()
