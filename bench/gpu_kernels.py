@@ -41,7 +41,7 @@ def main() -> int:
     for row in sampler_timings:
         call, build = (statistics.median(row[key]) for key in ("call_ms", "build_ms"))
         print(
-            f"{row['problem']} B={row['batch']} n={row['n']}: {call:.2f} ms, {build:.2f} ms of it on the host",
+            f"{row['problem']} B={row['batch']} n={row['n']}: {call:.2f} ms, {build:.2f} of it on the host",
             file=sys.stderr,
         )
     for row in timings:
