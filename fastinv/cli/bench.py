@@ -41,7 +41,7 @@ def bench(
             "--model",
             "-m",
             metavar="MODEL",
-            help="A model or a group (all, paper, additions); repeatable. Default: all.",
+            help="A model or a group (all, paper, additions, baselines); repeatable. Default: all.",
         ),
     ] = None,
     preset: Annotated[

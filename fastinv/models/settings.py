@@ -1,7 +1,7 @@
 """THE table of settings: every family's and its optimiser's, in one place.
 
-What the paper leaves open is a named value here. The values were chosen by held-out Err_post with
-`bench/tune_models.py`; a run records those that it used.
+What the paper leaves open is a named value here. The values were chosen by Err_post with
+`bench/tune_models.py`, on observations that docs/models.md names; a run records those that it used.
 """
 
 from __future__ import annotations
