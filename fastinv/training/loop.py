@@ -249,15 +249,16 @@ class Trainer:
         """Go on from a checkpoint; nothing is changed unless all of it fits."""
         found, state, tensors = read_tensors(path, "training")
         require_same(path, found, self.identity())
-        device = self.model.device
         weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
         self.model.load_state_dict(weights)
         for i, parameter in enumerate(self.parameters):
             self.averaged[i].copy_(tensors[f"averaged.{i}"])
-            self.optimiser.state[parameter] = {
-                name: tensors[f"optimiser.{i}.{name}"].to("cpu" if name == "step" else device)
-                for name in ("step", "exp_avg", "exp_avg_sq")
-            }
+            self.optimiser.state[parameter] = {"step": tensors[f"optimiser.{i}.step"].to("cpu")}
+            for name in ("exp_avg", "exp_avg_sq"):
+                # The fused optimiser walks moments and parameter in memory order: strides must agree.
+                moment = torch.empty_like(parameter, requires_grad=False)
+                moment.copy_(tensors[f"optimiser.{i}.{name}"])
+                self.optimiser.state[parameter][name] = moment
         self.step, self.seconds_before = state["step"], state["seconds"]
         self.loss_sum, self.loss_count = state["loss_sum"], state["loss_count"]
         self.loss_curve = [(int(b), float(v)) for b, v in state["loss_curve"]]
