@@ -7,7 +7,7 @@ PIP    := $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.
 BUILD  := pyproject.toml constraints.txt CMakeLists.txt $(shell find kernels -name '*.cpp' -o -name '*.hpp' -o -name CMakeLists.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help bench test test-slow lint format types build clean
+.PHONY: help bench test test-slow sanitize lint format types build clean
 
 help: ## list the tasks
 	@grep -E '^[a-z-]+:.*##' Makefile | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ test: lint types ## lint, types and tests: what has to pass before a change land
 
 test-slow: $(VENV)/.developing ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow --timeout 3600 $(ARGS)
+
+sanitize: $(VENV)/.developing ## odd arrays through the C++ under AddressSanitizer and UBSan (needs cmake)
+	$(BIN)/python tests/kernels/sanitize.py $(ARGS)
 
 lint: $(VENV)/.developing ## style, formatting and the direction of imports
 	$(BIN)/ruff check .
