@@ -6,6 +6,9 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
 BUILD  := pyproject.toml constraints.txt CMakeLists.txt $(shell find kernels -name '*.cpp' -o -name '*.hpp' -o -name CMakeLists.txt)
 
+# Said once, after an install: what is slower without the extension.
+SAY_BACKEND := $(BIN)/python -c "from fastinv.kernels import available_backends as b; n = b()['native']; n.available or print('note:', n.detail + '; Numba serves instead: same results, slower MMD and samplers. See: fastinv doctor')"
+
 .DEFAULT_GOAL := help
 .PHONY: help bench test test-slow sanitize lint format types build clean
 
@@ -18,11 +21,13 @@ $(BIN)/python:
 $(VENV)/.installed: $(BUILD) | $(BIN)/python
 	@echo "Installing fastinv into $(VENV) (minutes on a bare machine, once) ..."
 	@$(PIP) --editable .
+	@$(SAY_BACKEND)
 	@touch $@
 
 $(VENV)/.developing: $(BUILD) | $(BIN)/python
 	@echo "Installing fastinv and its development tools into $(VENV) (minutes on a bare machine, once) ..."
 	@$(PIP) --editable '.[dev]'
+	@$(SAY_BACKEND)
 	@touch $@ $(VENV)/.installed
 
 bench: $(VENV)/.installed ## benchmark the models on inverse kinematics (ARGS="--problem all ..." for more)
