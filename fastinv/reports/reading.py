@@ -33,4 +33,5 @@ def _against_paper(result: ProblemResult, scored: list[Row]) -> list[str]:
     counted = f" (counts there: {COUNTS})" if result.has_counts and result.counts != COUNTS else ""
     if not worse:
         return [f"Of {total}{counted}, none scores worse at 4000 samples than published."]
-    return [f"Of {total}{counted}, {len(worse)} {'scores' if len(worse) == 1 else 'score'} worse at 4000 samples: {', '.join(worse)}."]
+    verb = "scores" if len(worse) == 1 else "score"
+    return [f"Of {total}{counted}, {len(worse)} {verb} worse at 4000 samples: {', '.join(worse)}."]

@@ -133,7 +133,7 @@ def test_failures_and_unfinished_rows_are_explained(result: ProblemResult) -> No
 def test_the_reading_says_who_is_best_and_who_falls_short(result: ProblemResult) -> None:
     sentences = reading(result, UNICODE)
     assert sentences[0] == "cinn comes closest to the true posterior, at 2.2× the floor."
-    assert "1 score worse at 4000 samples: inn" in sentences[1]
+    assert "1 scores worse at 4000 samples: inn" in sentences[1]
     assert reading(replace(result, rows=()), UNICODE) == []
 
 
