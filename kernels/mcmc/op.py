@@ -14,6 +14,7 @@ from fastinv.kernels.mcmc.diagnostics import r_hat_and_ess
 from fastinv.kernels.memory import check_fits
 from fastinv.kernels.random import split_seed
 from fastinv.kernels.rejection import Arm, Throw
+from fastinv.kernels.rejection.checks import check_integer, check_observations, check_range
 
 FloatArray = NDArray[np.float64]
 OnProgress = Callable[[int, int], Any]
@@ -86,8 +87,8 @@ def mcmc_kinematics(
     arm = arm or Arm()
     if min(*arm.lengths, *arm.sigmas) <= 0.0:
         raise ValueError(f"arm: lengths and sigmas must be positive, got {arm}")
-    targets = _check_observations(y, 2)
-    _check_range(targets[:, 1], sum(arm.lengths), "y2 is out of the arm's reach: |y2|")
+    targets = check_observations(y, 2)
+    check_range(targets[:, 1], sum(arm.lengths), "y2 is out of the arm's reach: |y2|")
     parameters = np.array([*arm.lengths, *arm.sigmas])
     plan = _Plan.checked(n, chains, warmup, thin, seed, first_observation)
     return plan.run(kinematics.run_chains, targets, parameters, on_progress)
@@ -135,8 +136,8 @@ def mcmc_ballistics(
     """
     from fastinv.kernels.mcmc.numba_cpu import ballistics
 
-    targets = _check_observations(y, 1)
-    _check_range(targets[:, 0], FARTHEST_IMPACT, "the point of impact is too far: |y|")
+    targets = check_observations(y, 1)
+    check_range(targets[:, 0], FARTHEST_IMPACT, "the point of impact is too far: |y|")
     parameters = np.array(dataclasses.astuple(throw or Throw()))
     plan = _Plan.checked(n, chains, warmup, thin, seed, first_observation)
     return plan.run(ballistics.run_chains, targets, parameters, on_progress)
@@ -155,10 +156,7 @@ class _Plan:
     def checked(cls, n: int, chains: int, warmup: int, thin: int, seed: int, first: int) -> _Plan:
         limits = {"n": (n, 1), "chains": (chains, 2), "warmup": (warmup, 0), "thin": (thin, 1)}
         for argument, (value, least) in {**limits, "first_observation": (first, 0)}.items():
-            if isinstance(value, bool) or not isinstance(value, int | np.integer):
-                raise TypeError(f"{argument} must be an integer, got {type(value).__name__}")
-            if not least <= value < 2**31:
-                raise ValueError(f"{argument} must be in [{least}, 2**31), got {value}")
+            check_integer(argument, value, least, 31)
         return cls(int(n), int(chains), int(warmup), int(thin), split_seed(seed), int(first))
 
     def run(
@@ -188,22 +186,3 @@ class _Plan:
             if on_progress is not None:
                 on_progress(part.stop, batch)
         return MCMCResult(x, r_hat, ess, acceptance)
-
-
-def _check_observations(y: ArrayLike, dim: int) -> FloatArray:
-    array = np.ascontiguousarray(y, dtype=np.float64)
-    if array.ndim != 2 or array.shape[1] != dim:
-        raise ValueError(f"y must have shape (B, {dim}), got {array.shape}")
-    bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
-    if len(bad):
-        raise ValueError(f"y must be finite; observation {bad[0]} is {array[bad[0]].tolist()}")
-    return array
-
-
-def _check_range(values: FloatArray, limit: float, what: str) -> None:
-    bad = np.flatnonzero(np.abs(values) > limit)
-    if len(bad):
-        i = bad[0]
-        raise ValueError(
-            f"y: no posterior for observation {i}: {what} must be at most {limit:g}, got {values[i]:g}"
-        )

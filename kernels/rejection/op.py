@@ -12,6 +12,7 @@ from fastinv.kernels import backends
 from fastinv.kernels.memory import check_fits
 from fastinv.kernels.random import split_seed
 from fastinv.kernels.rejection.ballistics_reference import Throw
+from fastinv.kernels.rejection.checks import check_integer, check_observations, check_range
 from fastinv.kernels.rejection.envelope import (
     MAX_ATTEMPTS,
     BoundViolatedError,
@@ -96,8 +97,8 @@ def sample_kinematics(
         raise ValueError(
             f"arm: lengths and sigmas must be positive, sigmas of joints at most {WIDEST_JOINT:g}, got {arm}"
         )
-    observations = _check_observations(y, 2)
-    _check_range(observations[:, 1], sum(arm.lengths), "y2 is out of the arm's reach: |y2|")
+    observations = check_observations(y, 2)
+    check_range(observations[:, 1], sum(arm.lengths), "y2 is out of the arm's reach: |y2|")
     parameters = np.array([*arm.lengths, *arm.sigmas])
     target = Target("kinematics", observations, parameters, arm)
     return _sample(target, y, n, seed, first_observation, backend, attempts_out)
@@ -165,46 +166,18 @@ def sample_ballistics(
         (1, 1000, 4)
     """
     throw = throw or Throw()
-    observations = _check_observations(y, 1)
-    _check_range(observations[:, 0], FARTHEST_IMPACT, "the point of impact is too far: |y|")
+    observations = check_observations(y, 1)
+    check_range(observations[:, 0], FARTHEST_IMPACT, "the point of impact is too far: |y|")
     parameters = np.array(dataclasses.astuple(throw))
     target = Target("ballistics", observations, parameters, throw)
     return _sample(target, y, n, seed, first_observation, backend, attempts_out)
 
 
-def _check_observations(y: Any, dim: int) -> FloatArray:
-    if backends.is_torch_tensor(y):
-        y = y.detach().cpu()
-    array = np.ascontiguousarray(y, dtype=np.float64)
-    if array.ndim != 2 or array.shape[1] != dim:
-        raise ValueError(f"y must have shape (B, {dim}), got {array.shape}")
-    bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
-    if len(bad):
-        raise ValueError(f"y must be finite; observation {bad[0]} is {array[bad[0]].tolist()}")
-    return array
-
-
-def _check_range(values: FloatArray, limit: float, what: str) -> None:
-    bad = np.flatnonzero(np.abs(values) > limit)
-    if len(bad):
-        i = bad[0]
-        raise ValueError(
-            f"y: no posterior for observation {i}: {what} must be at most {limit:g}, got {values[i]:g}"
-        )
-
-
-def _check_integer(argument: str, value: int, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{argument} must be an integer, got {type(value).__name__}")
-    if not least <= value < 2**32:
-        raise ValueError(f"{argument} must be in [{least}, 2**32), got {value}")
-
-
 def _sample(
     target: Target, y: Any, n: int, seed: int, first: int, backend: str, attempts_out: Attempts | None
 ) -> Any:
-    _check_integer("n", n, 1)
-    _check_integer("first_observation", first, 0)
+    check_integer("n", n, 1, 32)
+    check_integer("first_observation", first, 0, 32)
     key = split_seed(seed)
     batch = len(target.y)
     check_fits(batch * n * 5 * 8, f"n={n} samples of {batch} observations")
