@@ -15,14 +15,10 @@ from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from fastinv.kernels.rejection.envelope import (
-    MAX_PASSES,
-    MAX_SHARE,
     Envelope,
     FloatArray,
-    build_envelope,
-    masses,
+    refined_envelope,
     reject,
-    split_cells,
 )
 from fastinv.kernels.rejection.intervals import least_magnitude
 
@@ -113,17 +109,7 @@ def build_ballistics_envelope(y: float, throw: Throw) -> Envelope:
     half = HEIGHT_SIGMAS * throw.x2_sigma
     whole = [throw.x2_mean - half, 2.0 * half, throw.angle_min, throw.angle_max - throw.angle_min]
     cells = np.tile(np.array(whole), (len(counts), 1))
-    bound = log_bound(y, cells, counts, throw)
-    for _ in range(MAX_PASSES):
-        mass, _top = masses(cells, bound)
-        heavy = mass > MAX_SHARE * mass.sum()
-        if not heavy.any():
-            break
-        children, child_counts = split_cells(cells[heavy]), np.tile(counts[heavy], 4)
-        cells = np.concatenate([cells[~heavy], children])
-        counts = np.concatenate([counts[~heavy], child_counts])
-        bound = np.concatenate([bound[~heavy], log_bound(y, children, child_counts, throw)])
-    return build_envelope(cells, counts, bound)
+    return refined_envelope(cells, counts, lambda box, count: log_bound(y, box, count, throw))
 
 
 def place(

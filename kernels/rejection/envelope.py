@@ -34,6 +34,8 @@ MAX_ATTEMPTS = 100_000
 
 # (cell index, position along each axis in (0, 1)) -> (log-density, x)
 Proposal = Callable[[NDArray[np.intp], FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
+# (cells, tags) -> upper bounds of the log-density
+LogBound = Callable[[FloatArray, NDArray[np.int64]], FloatArray]
 
 
 class BudgetExceededError(RuntimeError):
@@ -101,6 +103,24 @@ def split_cells(cells: FloatArray) -> FloatArray:
     children[2 * k :, 0] += np.tile(half[:, 1], 2)
     children[3 * k :, 2] += half[:, 3]
     return children
+
+
+def refined_envelope(
+    cells: FloatArray, tags: NDArray[np.int64], log_bound: LogBound, singular_bit: int = 0
+) -> Envelope:
+    """Quarter heavy cells until there are none; only the quarter at the origin keeps the singular bit."""
+    bound = log_bound(cells, tags)
+    for _ in range(MAX_PASSES):
+        mass, _top = masses(cells, bound)
+        heavy = mass > MAX_SHARE * mass.sum()
+        if not heavy.any():
+            break
+        children = split_cells(cells[heavy])
+        child_tags = np.concatenate([tags[heavy], np.tile(tags[heavy] & ~singular_bit, 3)])
+        cells = np.concatenate([cells[~heavy], children])
+        tags = np.concatenate([tags[~heavy], child_tags])
+        bound = np.concatenate([bound[~heavy], log_bound(children, child_tags)])
+    return build_envelope(cells, tags, bound)
 
 
 def reject(

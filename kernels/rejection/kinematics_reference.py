@@ -21,14 +21,10 @@ from numpy.typing import NDArray
 
 from fastinv.kernels.random import Purpose, philox4x32, split_seed, uniform32
 from fastinv.kernels.rejection.envelope import (
-    MAX_PASSES,
-    MAX_SHARE,
     Envelope,
     FloatArray,
-    build_envelope,
-    masses,
+    refined_envelope,
     reject,
-    split_cells,
 )
 from fastinv.kernels.rejection.intervals import (
     TWO_PI,
@@ -270,19 +266,7 @@ def build_kinematics_envelope(y: FloatArray, arm: Arm) -> Envelope:
     cells, tags = initial_cells(float(y[1]), arm)
     unbounded = np.minimum(*_ranges(float(y[1]), cells, tags, arm).factors) < SINGULAR_BELOW
     tags = np.where(unbounded, tags | SINGULAR, tags)
-    bound = log_bound(y, cells, tags, arm)
-    for _ in range(MAX_PASSES):
-        mass, _top = masses(cells, bound)
-        heavy = mass > MAX_SHARE * mass.sum()
-        if not heavy.any():
-            break
-        children = split_cells(cells[heavy])
-        # Only the quarter at the origin of a singular cell is singular itself.
-        child_tags = np.concatenate([tags[heavy], np.tile(tags[heavy] & 3, 3)])
-        cells = np.concatenate([cells[~heavy], children])
-        tags = np.concatenate([tags[~heavy], child_tags])
-        bound = np.concatenate([bound[~heavy], log_bound(y, children, child_tags, arm)])
-    return build_envelope(cells, tags, bound)
+    return refined_envelope(cells, tags, lambda box, tag: log_bound(y, box, tag, arm), SINGULAR)
 
 
 def place(
