@@ -36,6 +36,18 @@ def kernel_slopes(spec: KernelSpec, s: Float64) -> Float64:
     return slopes
 
 
+def squared_distances(a: Float64, b: Float64) -> Float64:
+    """Squared distances between all rows of a and b, shape (rows of a, rows of b).
+
+    Summed coordinate by coordinate, so that nothing of shape (rows of a, rows of b, d) is held.
+    """
+    total = np.zeros((len(a), len(b)))
+    for p, q in zip(a.T, b.T, strict=True):
+        difference = p[:, None] - q
+        total += np.square(difference, out=difference)
+    return total
+
+
 def _row_blocks(rows: int, columns: int) -> list[slice]:
     step = max(1, _BLOCK_PAIRS // max(columns, 1))
     return [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
@@ -45,8 +57,7 @@ def _mean_kernel(a: Float64, b: Float64, spec: KernelSpec, scale: float, *, same
     """Mean of k over all pairs of a and b, over the pairs i != j if both are the same sample."""
     sums = []
     for rows in _row_blocks(len(a), len(b)):
-        difference = a[rows, None, :] - b[None, :, :]
-        values = kernel_values(spec, scale * np.einsum("ijk,ijk->ij", difference, difference))
+        values = kernel_values(spec, scale * squared_distances(a[rows], b))
         if same:
             values[np.arange(values.shape[0]), np.arange(rows.start, rows.stop)] = 0.0
         sums.append(float(values.sum()))
@@ -97,8 +108,7 @@ def row_means(points: Array, y: Array, spec: KernelSpec, scale: Float64) -> Floa
     for b, factor in enumerate(scale):
         own, other = points[b].astype(np.float64), y[b].astype(np.float64)
         for rows in _row_blocks(len(own), len(other)):
-            difference = own[rows, None, :] - other[None, :, :]
-            s = factor * np.einsum("ijk,ijk->ij", difference, difference)
+            s = factor * squared_distances(own[rows], other)
             result[b, rows] = kernel_values(spec, s).mean(axis=1)
     return result
 
@@ -107,9 +117,9 @@ def _gradient_sum(a: Float64, b: Float64, spec: KernelSpec, scale: float) -> Flo
     """Sum over j of the gradient of k(a_i, b_j) with respect to a_i, shape of a."""
     gradient = np.empty_like(a)
     for rows in _row_blocks(len(a), len(b)):
-        difference = a[rows, None, :] - b[None, :, :]
-        s = scale * np.einsum("ijk,ijk->ij", difference, difference)
-        gradient[rows] = np.einsum("ij,ijk->ik", 2.0 * scale * kernel_slopes(spec, s), difference)
+        slopes = 2.0 * scale * kernel_slopes(spec, scale * squared_distances(a[rows], b))
+        for k in range(a.shape[1]):
+            gradient[rows, k] = np.einsum("ij,ij->i", slopes, a[rows, None, k] - b[None, :, k])
     return gradient
 
 

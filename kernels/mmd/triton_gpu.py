@@ -135,6 +135,30 @@ def _all_means(
     )
 
 
+def row_means(points: Tensor, y: Tensor, spec: KernelSpec, scale: Tensor) -> Tensor:
+    """Mean of k over y at each point, float64, shape (B, points); see `reference.row_means`."""
+    a, b = packed_pair(points, y)
+    constants = _constants(spec, points.dtype)
+    batch, d, n = a.shape
+    m = b.shape[2]
+
+    def run(launch: Launch) -> Tensor:
+        splits = triton.cdiv(triton.cdiv(m, launch.columns), launch.tiles)
+        grid = (triton.cdiv(n, launch.rows) * splits, batch)
+        partial = torch.empty((batch, splits, n), dtype=torch.float64, device=a.device)
+        settings = {"ROWS": launch.rows, "COLUMNS": launch.columns, "TILES": launch.tiles}
+        triton_kernels.row_sums[grid](
+            a, b, scale, partial, n, m, splits, D=d, UNROLL=d <= _UNROLLED,
+            **settings, **constants, **launch.options(),
+        )  # fmt: skip
+        return partial
+
+    if batch == 0:
+        return torch.zeros((0, n), dtype=torch.float64, device=a.device)
+    key = ("rows", d, a.dtype, _bucket(n), _bucket(m), _bucket(batch), *constants.values())
+    return run(_tuned(key, SUM_LAUNCHES, run)).sum(1) / m
+
+
 def _pull(
     gradient: Tensor, a: Tensor, b: Tensor, scale: Tensor, constants: dict[str, Any], weight: float
 ) -> None:

@@ -145,6 +145,44 @@ def sums(
 
 
 @triton.jit
+def row_sums(
+    a,
+    b,
+    scale,
+    partial,
+    n,
+    m,
+    splits,
+    D: tl.constexpr,
+    UNROLL: tl.constexpr,
+    GAUSSIAN: tl.constexpr,
+    HEADS: tl.constexpr,
+    TAILS: tl.constexpr,
+    FAST: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    TILES: tl.constexpr,
+):
+    """Sum of k over at most TILES tiles of COLUMNS rows of b for each row of a, float64, (B, splits, n)."""
+    problem = tl.program_id(1).to(tl.int64)
+    block = tl.program_id(0) // splits
+    split = tl.program_id(0) % splits
+    a += problem * D * n
+    b += problem * D * m
+    factor = tl.load(scale + problem).to(a.dtype.element_ty)
+    i = block * ROWS + tl.arange(0, ROWS)
+    total = tl.zeros((ROWS, COLUMNS), dtype=a.dtype.element_ty)
+    first = split * TILES
+    for tile in range(first, tl.minimum(first + TILES, tl.cdiv(m, COLUMNS))):
+        j = tile * COLUMNS + tl.arange(0, COLUMNS)
+        s = factor * _squared_distances(a, b, n, m, i, j, n, m, D, UNROLL)
+        value, _ = _kernel(s, GAUSSIAN, HEADS, TAILS, FAST)
+        total += tl.where(j[None, :] < m, value, 0.0)
+    result = tl.sum(total.to(tl.float64), axis=1)
+    tl.store(partial + (problem * splits + split) * n + i, result, mask=i < n)
+
+
+@triton.jit
 def pulls(
     a,
     b,

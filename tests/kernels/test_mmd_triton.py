@@ -13,7 +13,7 @@ pytest.importorskip("triton")
 SCRIPT = """
 import sys
 import torch
-from fastinv.kernels import Gaussian, InverseMultiquadric, mmd2, mmd2_terms
+from fastinv.kernels import Gaussian, InverseMultiquadric, mmd2, mmd2_terms, witness
 
 torch.set_num_threads(1)
 KERNELS = ["paper", "median", Gaussian(0.5, 0.8, 1.0, 2.0), InverseMultiquadric((1.0, 0.3), (2.0, 5.0))]
@@ -30,12 +30,18 @@ for n, m, d in [(2, 1, 1), (17, 33, 4), (5, 18, 18)]:
         for part in ("xx", "yy", "xy"):
             error = (getattr(got, part) - getattr(want, part)).abs().max().item() / want.k0
             assert error <= sums, (n, m, d, kernel, part, error)
+        k0 = want.k0
         got, want = (
             torch.autograd.grad(mmd2(x, y, kernel=kernel, backend=b).sum(), (x, y))
             for b in ("triton", "reference")
         )
         for g, w in zip(got, want):
             assert (g - w).abs().max() <= gradients * w.abs().max(), (n, m, d, kernel)
+        # 150 columns take more than one split.
+        points = torch.cat([x, y], 1).detach()[:, :19]
+        far = torch.randn(2, 150, d, generator=generator, dtype=torch.float64).to(dtype) + 1000.0
+        got, want = (witness(x, far, points, kernel=kernel, backend=b) for b in ("triton", "reference"))
+        assert got.shape == want.shape and (got - want).abs().max() <= 2.0 * sums * k0, (n, m, d, kernel)
 print("agrees")
 """
 
@@ -50,7 +56,7 @@ def test_triton_agrees_with_reference_in_the_interpreter(dtype: str) -> None:
     assert run.stdout.strip() == "agrees"
 
 
-@pytest.mark.parametrize("name", ["sums", "pulls"])
+@pytest.mark.parametrize("name", ["sums", "row_sums", "pulls"])
 def test_triton_programs_compile_for_an_h100(name: str) -> None:
     """No GPU is needed to compile: what the interpreter lets pass but the compiler refuses is caught here."""
     import triton
@@ -71,7 +77,7 @@ def test_triton_programs_compile_for_an_h100(name: str) -> None:
         "FAST": True,
         "ROWS": 64,
         "COLUMNS": 64,
-        **({"SAME": True, "TILES": 32} if name == "sums" else {"PADDED": 4}),
+        **{"sums": {"SAME": True, "TILES": 32}, "row_sums": {"TILES": 32}, "pulls": {"PADDED": 4}}[name],
     }
     pointers = {"a": "*fp32", "b": "*fp32", "scale": "*fp64", "partial": "*fp64", "gradient": "*fp32"}
     signature = {
