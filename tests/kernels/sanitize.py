@@ -1,8 +1,10 @@
-"""Builds the extension with AddressSanitizer and UBSan and throws odd arrays at every instruction set.
+"""Builds the extension with AddressSanitizer and UBSan and throws odd arrays at every CPU back end.
 
-    python tests/kernels/sanitize.py [--examples 10000] [--compiler g++]
+    python tests/kernels/sanitize.py [--examples 10000] [--only avx2 --only numba] [--compiler g++]
 
-`make sanitize` calls this. Needs GCC on Linux; the build goes to build/sanitize and is kept.
+Each instruction set of this CPU runs the same cases under the sanitizers; Numba, whose code no sanitizer
+sees, runs them with its own bounds checks switched on. `make sanitize` calls this. Needs GCC on Linux; builds
+and caches go to build/sanitize and are kept.
 """
 
 from __future__ import annotations
@@ -11,21 +13,24 @@ import argparse
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "sanitize"
+TESTS = ROOT / "tests" / "kernels" / "test_mmd_hostile.py"
 
 # Puts the sanitized extension in place of the installed one before anything imports it.
-RUNNER = """
+LOADER = """
 import importlib.util, sys
 spec = importlib.util.spec_from_file_location("fastinv.kernels._native", sys.argv[1])
 module = importlib.util.module_from_spec(spec)
 sys.modules["fastinv.kernels._native"] = module
 spec.loader.exec_module(module)
-import pytest
-print("instruction set:", module.active_isa(), flush=True)
-sys.exit(pytest.main(["-q", "--capture=no", "-p", "no:cacheprovider", "--timeout", "7200", *sys.argv[2:]]))
+"""
+PYTEST = """
+import sys, pytest
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "--timeout", "7200", *sys.argv[2:]]))
 """
 
 
@@ -44,55 +49,66 @@ def library(compiler: str, name: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
+def sanitizers(compiler: str) -> dict[str, str]:
+    """Environment of a process that loads the sanitized extension."""
+    return {
+        **os.environ,
+        # Python and NumPy keep memory until exit by design; what counts here is access out of bounds.
+        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0",
+        "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+        "LD_PRELOAD": " ".join(library(compiler, name) for name in ("libasan.so", "libubsan.so")),
+    }
+
+
+def usable_sets(extension: Path, environment: dict[str, str]) -> list[str]:
+    """All instruction sets of the build that this CPU has."""
+
+    def ask(expression: str, isa: str = "") -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", f"{LOADER}print({expression})", str(extension)]
+        return subprocess.run(
+            command, env={**environment, "FASTINV_ISA": isa}, cwd=ROOT, capture_output=True, text=True
+        )
+
+    built = ask("','.join(module.built_isas())").stdout.strip().split(",")
+    return [isa for isa in built if ask("module.active_isa()", isa).stdout.strip() == isa]
+
+
+def throw(part: str, extension: Path, environment: dict[str, str]) -> int:
+    """Runs the odd arrays against one instruction set, or against Numba; the exit status."""
+    if part == "numba":
+        environment = {
+            **os.environ,
+            "FASTINV_FUZZ_EXAMPLES": environment["FASTINV_FUZZ_EXAMPLES"],
+            "NUMBA_BOUNDSCHECK": "1",
+            "NUMBA_CACHE_DIR": str(BUILD / "numba"),
+        }
+        command = [sys.executable, "-c", PYTEST, "", str(TESTS), "-k", "numba"]
+    else:
+        environment = {**environment, "FASTINV_ISA": part}
+        command = [sys.executable, "-c", LOADER + PYTEST, str(extension), str(TESTS), "-k", "native"]
+    start = time.perf_counter()
+    status = subprocess.run(command, env=environment, cwd=ROOT).returncode
+    print(f"{part}: {'ok' if status == 0 else 'FAILED'} in {time.perf_counter() - start:.0f} s", flush=True)
+    return status
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--examples", type=int, default=10_000, help="odd calls for each back end and set")
+    parser.add_argument("--examples", type=int, default=10_000, help="odd calls for each of the parts")
     parser.add_argument("--compiler", default="g++")
-    parser.add_argument(
-        "--isa", action="append", help="instruction sets to run; all that this CPU has if left out"
-    )
+    parser.add_argument("--only", action="append", help="an instruction set or numba; all if left out")
     arguments = parser.parse_args()
     extension = build(arguments.compiler)
-    environment = {
-        **os.environ,
-        "FASTINV_FUZZ_EXAMPLES": str(arguments.examples),
-        # Python and NumPy keep memory until exit by design; what counts here is access out of bounds.
-        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0",
-        "UBSAN_OPTIONS": "print_stacktrace=1",
-        "LD_PRELOAD": " ".join(library(arguments.compiler, name) for name in ("libasan.so", "libubsan.so")),
-    }
-    command = [sys.executable, "-c", RUNNER, str(extension), str(ROOT / "tests/kernels/test_mmd_hostile.py")]
-    for isa in arguments.isa or usable_sets(command[:4], environment):
-        tests = command if isa is None else [*command, "-k", "native"]
-        run = subprocess.run(tests, env={**environment, "FASTINV_ISA": isa or ""}, cwd=ROOT)
-        if run.returncode != 0:
-            return run.returncode
-    return 0
-
-
-def usable_sets(command: list[str], environment: dict[str, str]) -> list[str | None]:
-    """All instruction sets of the build that this CPU has; None is its best one, and runs Numba too."""
-    probe = command[2].split("import pytest")[0] + "print(','.join(module.built_isas()))"
-    run = subprocess.run(
-        [*command[:2], probe, command[3]],
-        env=environment,
-        check=True,
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-    )
-    usable: list[str | None] = [None]
-    for isa in run.stdout.strip().split(","):
-        trial = command[2].split("import pytest")[0] + "print(module.active_isa())"
-        forced = {**environment, "FASTINV_ISA": isa}
-        found = subprocess.run(
-            [*command[:2], trial, command[3]], env=forced, capture_output=True, text=True, cwd=ROOT
-        )
-        if found.returncode == 0:
-            usable.append(isa)
-    return usable
+    environment = sanitizers(arguments.compiler)
+    environment["FASTINV_FUZZ_EXAMPLES"] = str(arguments.examples)
+    usable = [*usable_sets(extension, environment), "numba"]
+    parts = arguments.only or usable
+    if unknown := set(parts) - set(usable):
+        parser.error(f"--only {', '.join(sorted(unknown))}: accepted here: {', '.join(usable)}")
+    print(f"{arguments.examples} odd calls each: {', '.join(parts)}", flush=True)
+    return max(throw(part, extension, environment) for part in parts)
 
 
 if __name__ == "__main__":

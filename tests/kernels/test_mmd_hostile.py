@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fastinv.kernels import Gaussian, InverseMultiquadric, available_backends, mmd2, mmd2_terms
+from fastinv.kernels import Gaussian, InverseMultiquadric, available_backends, mmd2, mmd2_terms, witness
 from fastinv.kernels.mmd import native_cpu, numba_cpu
-from fastinv.kernels.mmd.kernel_functions import named_kernel
+from fastinv.kernels.mmd.kernel_functions import named_kernel, resolve
 
 BACKENDS = [name for name in ("native", "numba") if available_backends()[name].available]
 EXAMPLES = int(os.environ.get("FASTINV_FUZZ_EXAMPLES", "150"))
@@ -124,6 +124,28 @@ def test_odd_arrays(backend: str, call: tuple[Any, Any, Any, bool]) -> None:
     for part in ("xx", "yy", "xy"):
         np.testing.assert_allclose(getattr(terms, part), getattr(expected, part), rtol=0, atol=limit)
     np.testing.assert_allclose(got, want, rtol=1e-6, atol=4 * limit)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@settings(
+    max_examples=max(20, EXAMPLES // 5),
+    deadline=None,
+    database=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(call=calls())
+def test_witness_at_odd_points(backend: str, call: tuple[Any, Any, Any, bool]) -> None:
+    """The odd arrays as points too: row sums are written one by one."""
+    points, y, kernel, _ = call
+    got = outcome(lambda: witness(points, y, points, kernel=kernel, backend=backend))
+    want = outcome(lambda: witness(points, y, points, kernel=kernel, backend="reference"))
+    if isinstance(got, Exception):
+        assert str(got).startswith(("x ", "y ", "points ")), got
+        assert isinstance(want, type(got)) or "overflow" in str(got)
+        return
+    limit = (1e-6 if np.asarray(points).dtype.itemsize == 4 else 1e-13) * resolve(kernel).spec().at_zero
+    np.testing.assert_allclose(got, want, rtol=0, atol=2 * limit)
 
 
 @pytest.mark.parametrize(
