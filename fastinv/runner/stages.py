@@ -111,12 +111,7 @@ def score(
 def time_draws(draw: Callable[[], object], device: str) -> StageResult:
     """Measure how long it takes to draw 1000 samples for one observation."""
     started = time.monotonic()
-    synchronise = None
-    if device == "cuda":
-        import torch
-
-        synchronise = torch.cuda.synchronize
-    timing = measure(draw, synchronise=synchronise)
+    timing = measure(draw, device=device)
     row = TimingRow(DRAW, timing.median_ms, timing.q25_ms, timing.q75_ms, timing.repeats)
     return StageResult(time.monotonic() - started, timings=(row,))
 

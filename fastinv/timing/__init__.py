@@ -1,5 +1,5 @@
 """How long a call takes, measured so that the figure can be trusted."""
 
-from fastinv.timing.measure import Timing, measure
+from fastinv.timing.measure import Plan, Timing, measure, measure_all
 
-__all__ = ["Timing", "measure"]
+__all__ = ["Plan", "Timing", "measure", "measure_all"]
