@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fastinv.runner import BenchSettings
 
 RUNS = Path("runs")
+MAX_JOBS = 256
 
 
 @command
@@ -76,6 +77,13 @@ def bench(
             help="Also write results to FILE (.json, .csv, .md; - for JSON on stdout); repeatable.",
         ),
     ] = None,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", metavar="N", help="Rows at once, each in a process of its own.")
+    ] = 1,
+    cluster: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Let the workers of this Dask scheduler do the rows."),
+    ] = None,
     gate: Annotated[
         list[str] | None,
         typer.Option(
@@ -106,6 +114,8 @@ def bench(
       fastinv bench --problem kinematics
 
       fastinv bench --problem all --model cinn --model inn --preset smoke --export result.json
+
+      fastinv bench --preset standard --repeats 3 --jobs 4
     """
 
     from fastinv.runner import resolve_models, resolve_settings
@@ -125,9 +135,11 @@ def bench(
             observations=observations,
             samples=samples,
         )
+        _check_jobs(jobs, cluster, settings)
         again = _redo(redo or [], models)
         folder = runs / _run_name(run or settings.run_name)
-    code = _carry_out(settings, models, folder, fresh, again, only_missing)
+    options: dict[str, Any] = {"redo": again, "only_missing": only_missing, "jobs": jobs, "cluster": cluster}
+    code = _carry_out(settings, models, folder, fresh, options)
     missed = _show(folder, models, targets, clamp_outliers, gates)
     return ACCURACY if missed and code == OK else code
 
@@ -144,6 +156,18 @@ def _seeds(seed: int | None, seeds: str | None, repeats: int | None) -> list[int
     if repeats is not None and not 1 <= repeats <= 1000:
         raise ValueError(f"--repeats must be between 1 and 1000, got {repeats}")
     return list(range(first, first + (repeats or 1)))
+
+
+def _check_jobs(jobs: int, cluster: str | None, settings: BenchSettings) -> None:
+    from fastinv.runner.memory import check_memory
+
+    if not 1 <= jobs <= MAX_JOBS:
+        raise ValueError(f"--jobs must be between 1 and {MAX_JOBS}, got {jobs}")
+    if cluster is not None and jobs > 1:
+        raise ValueError(
+            "--jobs does not go with --cluster, whose workers decide how many rows go on at once"
+        )
+    check_memory(settings.preset, jobs=jobs)
 
 
 def _redo(redo: list[str], models: tuple[str, ...]) -> tuple[str, ...]:
@@ -167,13 +191,12 @@ def _carry_out(
     models: tuple[str, ...],
     folder: Path,
     fresh: bool,
-    redo: tuple[str, ...],
-    only_missing: bool,
+    options: dict[str, Any],
 ) -> int:
     """Do what is due; returns the exit code. What is finished stays saved, whatever happens."""
     from fastinv.cli.progress import watching
     from fastinv.posteriors import cache_folder
-    from fastinv.runner import run_benchmark
+    from fastinv.runner import ClusterError, run_benchmark
     from fastinv.store import RunWriter, SettingsMismatchError
     from fastinv.store.provenance import collect_provenance
 
@@ -194,10 +217,11 @@ def _carry_out(
                 models,
                 store,
                 cache=cache_folder(),
-                redo=redo,
-                only_missing=only_missing,
                 on_event=on_event,
+                **options,
             )
+    except ClusterError as error:
+        raise UsageError(str(error)) from error
     except KeyboardInterrupt as stop:
         typer.echo("stopped; what is finished is saved, and the same command goes on from here", err=True)
         return TERMINATED if isinstance(stop, Terminated) else INTERRUPTED

@@ -23,6 +23,7 @@ from fastinv.runner.events import (
 from fastinv.store import StageKey
 
 PLAIN_EVERY_S = 10.0
+RowKey = tuple[str, str, int]
 VERBS = {"train": "training", "score": "scoring", "time": "timing"}
 
 
@@ -65,12 +66,13 @@ class _Plain:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.last = time.monotonic()
+        self.started = time.monotonic()
+        self.last: dict[RowKey, float] = {}
 
     def __call__(self, event: Event) -> None:
         now = time.monotonic()
         if isinstance(event, StageProgress):
-            if now - self.last < PLAIN_EVERY_S:
+            if now - self.last.get(event.key[:3], self.started) < PLAIN_EVERY_S:
                 return
             state = _state(event)
             self._print(
@@ -84,7 +86,8 @@ class _Plain:
             self._print(f"{_name(event.key)}: failed: {event.error} (details: {event.log})")
         elif isinstance(event, Note):
             self._print(event.text)
-        self.last = now
+            return
+        self.last[event.key[:3]] = now
 
     def _print(self, line: str) -> None:
         # Not through the console: it would fold long lines at 80 columns.
@@ -92,7 +95,7 @@ class _Plain:
 
 
 class _Live:
-    """A bar for the current stage and lines above it for what is done."""
+    """A bar for every row that is being worked on, and lines above them for what is done."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -105,24 +108,32 @@ class _Live:
             transient=True,
             refresh_per_second=4,
         )
-        self.task: TaskID | None = None
-        self.position = ""
+        self.bars: dict[RowKey, TaskID] = {}
+        self.position: dict[RowKey, str] = {}
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, StageStarted):
-            self.position = f"[{event.position}/{event.total}] "
-            self._show(f"{self.position}{_name(event.key)}: {VERBS[event.key.stage]}", 0.0, "")
+            self.position[event.key[:3]] = f"[{event.position}/{event.total}] "
+            self._show(event.key, VERBS[event.key.stage], 0.0, "")
         elif isinstance(event, StageProgress):
-            self._show(f"{self.position}{_name(event.key)}: {event.what}", event.done, _state(event))
+            self._show(event.key, event.what, event.done, _state(event))
         elif isinstance(event, StageFinished):
+            self._hide(event.key)
             if event.key.stage != "time":
                 self.console.print(Text(_finished(event)))
         elif isinstance(event, StageFailed):
+            self._hide(event.key)
             self.console.print(Text(f"{_name(event.key)}: failed: {event.error}", style="bold red"))
         elif isinstance(event, Note):
             self.console.print(Text(event.text))
 
-    def _show(self, description: str, done: float, state: str) -> None:
-        if self.task is None:
-            self.task = self.progress.add_task(description, total=1.0, state=state)
-        self.progress.update(self.task, description=description, completed=done, state=state)
+    def _show(self, key: StageKey, what: str, done: float, state: str) -> None:
+        row = key[:3]
+        description = f"{self.position.get(row, '')}{_name(key)}: {what}"
+        if row not in self.bars:
+            self.bars[row] = self.progress.add_task(description, total=1.0, state=state)
+        self.progress.update(self.bars[row], description=description, completed=done, state=state)
+
+    def _hide(self, key: StageKey) -> None:
+        if (bar := self.bars.pop(key[:3], None)) is not None:
+            self.progress.remove_task(bar)

@@ -15,12 +15,13 @@ _COPIES = 3
 _GIB = 2**30
 
 
-def check_memory(preset: Preset, available: int | None = None) -> None:
+def check_memory(preset: Preset, available: int | None = None, *, jobs: int = 1) -> None:
     """Raise unless a benchmark's samples fit into memory.
 
     Args:
         preset: numbers of observations and samples.
         available: bytes that may be used; found out if None.
+        jobs: processes that each hold them.
 
     Raises:
         MemoryError: they do not; the message names both numbers and what would fit.
@@ -28,13 +29,14 @@ def check_memory(preset: Preset, available: int | None = None) -> None:
     limit = available_memory() if available is None else available
     if limit is None:
         return
-    per_sample = _COORDINATES * _FLOAT64 * _COPIES
+    per_sample = _COORDINATES * _FLOAT64 * _COPIES * jobs
     needed = preset.observations * preset.samples * per_sample
     if needed > limit:
         fits = limit // (per_sample * preset.observations)
         advice = f"at most {fits} samples fit" if fits >= 2 else "lower the number of observations"
         raise MemoryError(
-            f"{preset.observations} observations x {preset.samples} samples need about "
+            f"{preset.observations} observations x {preset.samples} samples"
+            f"{f' in {jobs} processes' if jobs > 1 else ''} need about "
             f"{needed / _GIB:.1f} GiB of memory and {limit / _GIB:.1f} GiB are available: {advice}"
         )
 

@@ -46,7 +46,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Start `fastinv ARGUMENTS` in a process of its own, in the test's folder."""
     processes: list[subprocess.Popen[str]] = []
 
-    def run(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+    def run(*arguments: str, start_new_session: bool = False, **environment: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, "-c", MAIN, *arguments],
             cwd=tmp_path,
@@ -54,6 +54,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=start_new_session,
         )
         processes.append(process)
         return process

@@ -49,6 +49,8 @@ def cli(*arguments: str) -> Result:
         (("--export", "nowhere/table.md"), "there is no folder 'nowhere'"),
         (("--run", "../escape"), "--run must be a plain folder name"),
         (("--redo", "mdn", "--model", "cinn"), "--redo mdn: it is not among the models"),
+        (("--jobs", "0"), "--jobs must be between 1 and 256"),
+        (("--jobs", "2", "--cluster", "tcp://x:1"), "--jobs does not go with --cluster"),
     ],
 )
 def test_wrong_usage_is_answered_before_any_work(arguments: tuple[str, ...], message: str) -> None:
@@ -208,11 +210,12 @@ def running_stage(name: str = "r") -> tuple[str, str] | None:
     return row if row is None else (row[0], row[1])
 
 
+LONG = ("bench", "--preset", "long", "--device", "cpu", "--run", "r", "--export", "r.json")
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_saves_and_shows_what_is_finished(start: Any, number: int, code: int) -> None:
-    process = start(
-        "bench", "--preset", "long", "--device", "cpu", "--model", "inn", "--run", "r", "--export", "r.json"
-    )
+    process = start(*LONG, "--model", "inn")
     wait_for(lambda: running_stage() == ("inn", "train"), process)
     stopped = time.monotonic()
     process.send_signal(number)
@@ -227,6 +230,42 @@ def test_a_stopped_run_saves_and_shows_what_is_finished(start: Any, number: int,
     assert model["status"] == "skipped"
     with RunReader(Path("runs/r")) as run:
         assert {s.status for s in run.stages().values()} == {"done"}
+
+
+def children(process: subprocess.Popen[str]) -> list[int]:
+    """Processes that a process started and that live."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it ended while we looked
+        if int(fields[1]) == process.pid and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_run_with_jobs_leaves_no_process(start: Any, number: int) -> None:
+    process = start(*LONG, "--model", "inn", "--model", "mdn", "--jobs", "2", start_new_session=True)
+    wait_for(lambda: running_stage() is not None and running_stage()[1] == "train", process)
+    workers = children(process)
+    assert len(workers) >= 2
+    # A terminal's Ctrl-C reaches every process of the group.
+    (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+    out, err = process.communicate(timeout=60)
+    if number == signal.SIGINT:
+        assert process.returncode == 130
+        assert "the same command goes on from here" in err
+        assert "Traceback" not in err
+        assert "Not finished: inn, mdn;" in out
+    deadline = time.monotonic() + 30.0
+    while any(Path(f"/proc/{pid}").exists() for pid in workers):
+        assert time.monotonic() < deadline, "a worker outlived its head"
+        time.sleep(0.05)
+    again = start(*LONG, "--model", "inn")
+    wait_for(lambda: running_stage() is not None, again)
 
 
 def test_the_second_process_is_told_who_holds_the_run(start: Any) -> None:
