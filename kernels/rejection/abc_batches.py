@@ -130,14 +130,15 @@ def _over_rows(argument: str, function: Any, dim: int) -> Callable[[FloatArray],
     rows = abc_users.make_rows(function)
 
     def run(batch: FloatArray) -> FloatArray:
-        out = np.empty((len(batch), dim))
+        out, failed = np.empty((dim, len(batch))), np.zeros(len(batch), dtype=bool)
         try:
-            fits = rows(np.ascontiguousarray(batch), out, np.zeros(1, np.int64))
+            fits = rows(np.ascontiguousarray(batch.T), out, failed)
         except NumbaError as error:
             raise not_compilable(argument, error) from error
         if not fits:
             raise RowLengthError(f"{argument} must return {dim} numbers per row")
-        return out
+        out[:, failed] = np.nan
+        return out.T
 
     return run
 

@@ -1,21 +1,19 @@
-"""The two ways of accepting: the first n within a tolerance, or the k nearest of all."""
+"""What becomes of simulations; the first n within a tolerance. The k nearest are in abc_nearest.py."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastinv.kernels.rejection.abc_search import BruteForce, Finder, Grid, Hits, Targets, simulate_and_find
+from fastinv.kernels.rejection.abc_settle import Settled, settle
 from fastinv.kernels.rejection.abc_sources import Source
 
 FloatArray = NDArray[np.float64]
 Numbers = NDArray[np.int64]
-
-# The buffer of an observation in `nearest` mode: enough that compaction is rare.
-BUFFER_FACTOR, BUFFER_MORE = 2, 64
-DONE = -1
 
 
 class Keeper(Protocol):
@@ -42,8 +40,11 @@ class Keeper(Protocol):
     def absorb(self, hits: Hits) -> None:
         """Take the hits of a chunk; chunks come in proposal order."""
 
-    def settle(self) -> tuple[Numbers, FloatArray, Numbers]:
-        """Numbers (B, n) and distances (B, n) of what was accepted, and how many there are, (B,)."""
+    def settle(self, pool: ThreadPoolExecutor | None) -> Settled:
+        """What was accepted; `pool` draws it."""
+
+    def uncertain(self, settled: Settled) -> NDArray[np.intp]:
+        """Observations whose search must be repeated, by a keeper that takes no chances."""
 
 
 class FirstWithin:
@@ -109,8 +110,13 @@ class FirstWithin:
             absorb = abc_grid.absorb_first
         absorb(hits.observation, hits.number, hits.distance, self.found, self.number, self._distance)
 
-    def settle(self) -> tuple[Numbers, FloatArray, Numbers]:
-        return self.number, self._distance, self.found
+    def settle(self, pool: ThreadPoolExecutor | None) -> Settled:
+        n = self.number.shape[1]
+        stored = self.number, self._distance, self.found
+        return settle(self._source, self._targets, *stored, n, nearest=False, pool=pool)
+
+    def uncertain(self, settled: Settled) -> NDArray[np.intp]:
+        return np.empty(0, dtype=np.intp)
 
 
 def _absorb_first(
@@ -126,107 +132,3 @@ def _absorb_first(
         place = slice(found[i], found[i] + len(mine))
         kept_number[i, place], kept_distance[i, place] = number[mine], distance[mine]
         found[i] += len(mine)
-
-
-class Nearest:
-    """The k nearest of all simulations, in bounded memory: about 2k numbers and distances per observation.
-
-    Args:
-        source: of simulations.
-        targets: the observations.
-        k: samples per observation.
-        compiled: whether Numba is to search.
-    """
-
-    finished = 0
-
-    def __init__(self, source: Source, targets: Targets, k: int, compiled: bool) -> None:
-        batch = len(targets.centres)
-        capacity = BUFFER_FACTOR * k + BUFFER_MORE
-        self.number = np.zeros((batch, capacity), dtype=np.int64)
-        self.found = np.zeros(batch, dtype=np.int64)
-        self._distance = np.empty((batch, capacity))
-        self._radius = np.full(batch, np.inf)
-        self._source, self._targets, self._k, self._compiled = source, targets, k, compiled
-        # Two distances may each be off by the error.
-        self._slack = 2.0 * targets.error
-
-    def finder(self) -> Finder:
-        active = np.ones(len(self.found), dtype=bool)
-        if self._compiled and np.isfinite(self._radius).all():
-            dtype = np.float32 if self._targets.error else np.float64
-            return Grid(self._targets, self._radius, active, dtype)
-        return BruteForce(self._targets, self._radius.copy(), active)
-
-    def look(self, finder: Finder, first: int, count: int) -> Hits:
-        need = np.full(len(self.found), count)
-        return simulate_and_find(self._source, finder, need, np.inf, first, count)
-
-    def absorb(self, hits: Hits) -> None:
-        observation, number, distance = hits.observation, hits.number, hits.distance
-        absorb: Any = _absorb_nearest
-        if self._compiled:
-            from fastinv.kernels.rejection.numba_cpu import abc_grid
-
-            absorb = abc_grid.absorb_nearest
-        begin = 0
-        while begin != DONE:
-            begin = absorb(
-                begin,
-                self._k,
-                self._slack,
-                observation,
-                number,
-                distance,
-                self.found,
-                self._radius,
-                self.number,
-                self._distance,
-            )
-            if begin != DONE:
-                self._settle_one(int(observation[begin]))
-
-    def _settle_one(self, i: int) -> None:
-        """Keep the k nearest by exact distance, ties in proposal order."""
-        kept = slice(0, self.found[i])
-        number, distance = self.number[i, kept], self._distance[i, kept]
-        if self._targets.error and len(number):
-            _, y = self._source.draw(number)
-            assert y is not None
-            distance = self._targets.distance(y, np.full(len(number), i))
-        order = np.lexsort((number, distance))[: self._k]
-        self.found[i] = len(order)
-        self.number[i, : len(order)], self._distance[i, : len(order)] = number[order], distance[order]
-
-    def settle(self) -> tuple[Numbers, FloatArray, Numbers]:
-        for i in range(len(self.found)):
-            self._settle_one(i)
-        distance = self._distance[:, : self._k].copy()
-        distance[np.arange(self._k) >= self.found[:, None]] = np.nan
-        return self.number[:, : self._k], distance, self.found
-
-
-def _absorb_nearest(
-    begin: int,
-    k: int,
-    slack: float,
-    observation: NDArray[np.int32],
-    number: Numbers,
-    distance: FloatArray,
-    found: Numbers,
-    radius: FloatArray,
-    kept_number: Numbers,
-    kept_distance: FloatArray,
-) -> int:
-    """As the compiled one, with the k nearest taken at once: `slack` is zero here."""
-    for i in np.unique(observation):
-        mine = observation == i
-        all_numbers = np.concatenate([kept_number[i, : found[i]], number[mine]])
-        all_distances = np.concatenate([kept_distance[i, : found[i]], distance[mine]])
-        order = np.lexsort((all_numbers, all_distances))[:k]
-        found[i] = len(order)
-        kept_number[i, : len(order)] = all_numbers[order]
-        kept_distance[i, : len(order)] = all_distances[order]
-        if found[i] == k:
-            radius[i] = all_distances[order[-1]]
-    return DONE

@@ -1,26 +1,27 @@
-"""Tolerance ABC for any simulator: validation and the course of a call."""
+"""Tolerance ABC for any simulator: its arguments, and where its simulations come from."""
 
 from __future__ import annotations
 
-import contextlib
-import math
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastinv.kernels import backends
-from fastinv.kernels.memory import check_fits
 from fastinv.kernels.random import split_seed
 from fastinv.kernels.rejection.abc_batches import BatchSource
-from fastinv.kernels.rejection.abc_keep import BUFFER_FACTOR, BUFFER_MORE, FirstWithin, Keeper, Nearest
-from fastinv.kernels.rejection.abc_priors import Coordinates, Normal, Poisson, Uniform
+from fastinv.kernels.rejection.abc_call import Call
+from fastinv.kernels.rejection.abc_checks import (
+    check_integer,
+    check_observations,
+    check_prior,
+    check_scale,
+    check_tolerance,
+)
+from fastinv.kernels.rejection.abc_priors import Coordinates
 from fastinv.kernels.rejection.abc_report import ABCResult, ABCShortfallError
-from fastinv.kernels.rejection.abc_rounds import OnProgress, Totals, draw_all, run_rounds
-from fastinv.kernels.rejection.abc_search import Targets
+from fastinv.kernels.rejection.abc_rounds import OnProgress
 from fastinv.kernels.rejection.abc_sources import (
     BallisticsSource,
     CompiledSource,
@@ -115,12 +116,12 @@ def abc(
         >>> bool(result.x.std() < 0.01)
         True
     """
-    call = _Call(
-        _check_observations(y),
-        _check_integer("n", n, 1, 2**31),
-        _check_tolerance(tolerance, nearest),
-        _check_integer("max_simulations", max_simulations, 1, 2**62),
-        _check_integer("batch_size", batch_size, 1, 2**31),
+    call = Call(
+        check_observations(y),
+        check_integer("n", n, 1, 2**31),
+        check_tolerance(tolerance, nearest),
+        check_integer("max_simulations", max_simulations, 1, 2**62),
+        check_integer("batch_size", batch_size, 1, 2**31),
         on_progress,
     )
     split_seed(seed)
@@ -132,93 +133,13 @@ def abc(
         )
     compiled = backends.select(backend, device="cpu", serving=SERVING, operation="abc") == "numba"
     source = _source(simulator, prior, dim_x, call.y.shape[1], seed, device, compiled)
-    result = call.run(source, _check_scale(scale, source.dim_y), compiled)
+    result = call.run(source, check_scale(scale, source.dim_y), compiled)
     if on_shortfall == "raise" and len(result.short):
         raise ABCShortfallError(result)
     return result
 
 
 SERVING = ("numba", "reference")
-
-
-@dataclass(frozen=True)
-class _Call:
-    y: FloatArray
-    n: int
-    tolerance: float | None
-    max_simulations: int
-    batch_size: int
-    on_progress: OnProgress | None
-
-    def run(self, source: Source, scale: FloatArray, compiled: bool) -> ABCResult:
-        batch = len(self.y)
-        kept = self.n if self.tolerance is not None else BUFFER_FACTOR * self.n + BUFFER_MORE
-        check_fits(
-            batch * (self.n * (source.dim_x + 2) + 2 * kept) * 8,
-            f"n={self.n} samples of {batch} observations",
-        )
-        targets = Targets(self.y, scale, source)
-        keeper: Keeper = (
-            Nearest(source, targets, self.n, compiled)
-            if self.tolerance is None
-            else FirstWithin(source, targets, self.n, self.tolerance, compiled)
-        )
-        with _pool(source, compiled) as (pool, threads):
-            totals = run_rounds(
-                source, keeper, self.max_simulations, self.batch_size, pool, threads, self.on_progress
-            )
-            return self._result(source, targets, keeper, totals, pool)
-
-    def _result(
-        self,
-        source: Source,
-        targets: Targets,
-        keeper: Keeper,
-        totals: Totals,
-        pool: ThreadPoolExecutor | None,
-    ) -> ABCResult:
-        number, distance, accepted = keeper.settle()
-        there = np.arange(self.n) < accepted[:, None]
-        x = np.full((*number.shape, source.dim_x), np.nan)
-        drawn, y = draw_all(source, number[there], pool)
-        x[there] = drawn
-        if y is not None:
-            distance[there] = targets.distance(y, np.nonzero(there)[0])
-        simulations = np.full(len(accepted), totals.simulations, dtype=np.int64)
-        farthest = np.full(len(accepted), self.tolerance if self.tolerance is not None else np.nan)
-        if self.tolerance is None:
-            some = accepted > 0
-            farthest[some] = distance[some, accepted[some] - 1]
-        else:
-            full = accepted == self.n
-            simulations[full] = number[full, -1] + 1
-        return ABCResult(
-            x,
-            distance,
-            accepted,
-            simulations,
-            farthest,
-            totals.simulations,
-            totals.not_finite,
-            totals.raised,
-            totals.seconds,
-        )
-
-
-@contextlib.contextmanager
-def _pool(source: Source, compiled: bool) -> Iterator[tuple[ThreadPoolExecutor | None, int]]:
-    """Threads for compiled sources; a Python simulator stays in the caller's thread, where Ctrl-C arrives."""
-    if not (compiled and source.parallel):
-        yield None, 1
-        return
-    import numba
-
-    threads = numba.get_num_threads()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="abc")
-    try:
-        yield pool, threads
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _source(
@@ -238,7 +159,7 @@ def _source(
         raise TypeError(
             f"simulator must be a name, an Arm, a Throw or a function, got {type(simulator).__name__}"
         )
-    dim = _check_prior(prior, dim_x)
+    dim = check_prior(prior, dim_x)
     if compiled and is_compiled(simulator) and (is_compiled(prior) or not callable(prior)):
         return CompiledSource(simulator, prior, dim, dim_y, seed)
     return BatchSource(simulator, prior, dim, dim_y, seed, device=device, compiled=compiled)
@@ -251,62 +172,3 @@ def _built_in(problem: Arm | Throw, dim_y: int, seed: int, compiled: bool) -> So
     if not compiled:
         return ReferenceSource(problem, seed)
     return KinematicsSource(problem, seed) if isinstance(problem, Arm) else BallisticsSource(problem, seed)
-
-
-def _check_prior(prior: Any, dim_x: int | None) -> int:
-    if prior is None:
-        raise ValueError(
-            "prior is needed where simulator is a function: a sequence of Normal, Uniform and Poisson, "
-            "or a function"
-        )
-    if callable(prior):
-        if dim_x is None:
-            raise ValueError("dim_x is needed where prior is a function: the number of parameters")
-        return _check_integer("dim_x", dim_x, 1, 2**16)
-    if not isinstance(prior, list | tuple) or not prior:
-        raise TypeError(f"prior must be a function or a non-empty sequence, got {type(prior).__name__}")
-    for i, coordinate in enumerate(prior):
-        if not isinstance(coordinate, Normal | Uniform | Poisson):
-            raise TypeError(f"prior[{i}] must be Normal, Uniform or Poisson, got {type(coordinate).__name__}")
-    if dim_x is not None and dim_x != len(prior):
-        raise ValueError(f"dim_x must be {len(prior)}, the number of prior coordinates, got {dim_x}")
-    return len(prior)
-
-
-def _check_observations(y: ArrayLike) -> FloatArray:
-    array = np.ascontiguousarray(y, dtype=np.float64)
-    if array.ndim != 2 or not array.size:
-        raise ValueError(f"y must have shape (B, d_y) with at least one observation, got {array.shape}")
-    bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
-    if len(bad):
-        raise ValueError(f"y must be finite; observation {bad[0]} is {array[bad[0]].tolist()}")
-    return array
-
-
-def _check_tolerance(tolerance: float | None, nearest: bool) -> float | None:
-    if (tolerance is None) != bool(nearest):
-        raise ValueError("give either a tolerance or nearest=True")
-    if tolerance is not None and not (_is_number(tolerance) and 0.0 < tolerance < math.inf):
-        raise ValueError(f"tolerance must be a positive finite number, got {tolerance!r}")
-    return None if tolerance is None else float(tolerance)
-
-
-def _check_scale(scale: ArrayLike | None, dim_y: int) -> FloatArray:
-    array = np.asarray(1.0 if scale is None else scale, dtype=np.float64)
-    if array.shape not in ((), (1,), (dim_y,)):
-        raise ValueError(f"scale must be a number or have shape ({dim_y},), got {array.shape}")
-    if not (np.isfinite(array) & (array > 0.0)).all():
-        raise ValueError(f"scale must be positive and finite, got {array.tolist()}")
-    return np.ascontiguousarray(np.broadcast_to(array, (dim_y,)))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-
-
-def _check_integer(argument: str, value: object, least: int, below: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{argument} must be an integer, got {type(value).__name__}")
-    if not least <= value < below:
-        raise ValueError(f"{argument} must be in [{least}, {below}), got {value}")
-    return int(value)

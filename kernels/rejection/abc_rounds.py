@@ -7,18 +7,14 @@ of a round are absorbed in the order of their numbers.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fastinv.kernels.rejection.abc_keep import Keeper
 from fastinv.kernels.rejection.abc_report import ABCProgress
+from fastinv.kernels.rejection.abc_settle import in_order
 from fastinv.kernels.rejection.abc_sources import Source
-
-FloatArray = NDArray[np.float64]
 
 FIRST_ROUND = 512
 # Long enough to hide Python's share, short enough for a prompt answer to Ctrl-C.
@@ -28,7 +24,6 @@ MAX_CHUNK = 1 << 16
 CHUNKS_PER_THREAD = 4
 # The hits of a round are found with radii of the round before it; see Nearest.
 GROWTH = 0.5
-DRAWS_PER_CALL = 1 << 15
 
 OnProgress = Callable[[ABCProgress], Any]
 
@@ -81,7 +76,7 @@ def run_rounds(
         def look(chunk: tuple[int, int], finder: Any = finder) -> Any:
             return keeper.look(finder, *chunk)
 
-        for hits in map(look, chunks) if pool is None else _ordered(pool, look, chunks):
+        for hits in in_order(pool, look, chunks):
             keeper.absorb(hits)
             totals.not_finite += hits.not_finite
             totals.raised += hits.raised
@@ -98,26 +93,3 @@ def _chunks(first: int, stop: int, largest: int, shares: int) -> list[tuple[int,
     """(first, count) of chunks: as many as there are shares, or more, none too large."""
     count = max(1, min(largest, -(-(stop - first) // shares), MAX_CHUNK))
     return [(i, min(count, stop - i)) for i in range(first, stop, count)]
-
-
-def _ordered(pool: ThreadPoolExecutor, work: Callable[[Any], Any], items: list[Any]) -> Iterator[Any]:
-    """Results in the order of the items; on an interrupt what has not begun is dropped."""
-    futures = [pool.submit(work, item) for item in items]
-    try:
-        for future in futures:
-            yield future.result()
-    finally:
-        for future in futures:
-            future.cancel()
-
-
-def draw_all(
-    source: Source, number: NDArray[np.int64], pool: ThreadPoolExecutor | None
-) -> tuple[FloatArray, FloatArray | None]:
-    """Parameters of simulations by number, in pieces; for built-in problems their observations too."""
-    pieces = [number[i : i + DRAWS_PER_CALL] for i in range(0, len(number), DRAWS_PER_CALL)]
-    drawn = list(map(source.draw, pieces) if pool is None else _ordered(pool, source.draw, pieces))
-    if not drawn:
-        return np.empty((0, source.dim_x)), None
-    ys = [y for _, y in drawn if y is not None]
-    return np.concatenate([x for x, _ in drawn]), np.concatenate(ys) if ys else None

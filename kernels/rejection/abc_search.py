@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -22,11 +23,12 @@ CELLS_PER_RADIUS = 2.0
 
 
 class Hits(NamedTuple):
-    """Pairs of an observation and a simulation near to it, in proposal order."""
+    """Pairs of an observation and a simulation near to it, in proposal order, of so many simulations."""
 
     observation: NDArray[np.int32]
     number: Numbers
     distance: FloatArray
+    simulations: int
     not_finite: int
     raised: int
 
@@ -44,6 +46,12 @@ class Targets:
         self.inverse_scale = 1.0 / scale
         self.centres = np.ascontiguousarray(y * self.inverse_scale)
         self.error = float(np.linalg.norm(source.error * self.inverse_scale))
+
+    def part(self, chosen: NDArray[np.intp]) -> Targets:
+        """Those of some observations."""
+        part = copy.copy(self)
+        part.centres = self.centres[chosen]
+        return part
 
     def distance(self, y: FloatArray, observation: NDArray[Any]) -> FloatArray:
         """Scaled distance of each row of y, shape (k, d_y), to its observation."""
@@ -159,4 +167,4 @@ def simulate_and_find(
     y, raised = source.simulate(first, count)
     observation, offset, distance = finder(y, need, sure)
     lost = int(count - np.isfinite(y).all(axis=0).sum())
-    return Hits(observation, first + offset, distance, lost, raised)
+    return Hits(observation, first + offset, distance, count, lost, raised)

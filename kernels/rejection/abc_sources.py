@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from typing import Any, Protocol
@@ -141,19 +142,26 @@ class CompiledSource:
         self.dim_x, self.dim_y, self.error = dim_x, dim_y, np.zeros(dim_y)
         self._key = split_seed(seed)
         write = compiled_prior(prior if is_compiled(prior) else tuple(prior))
-        self._simulate = _fused(write, simulator)
         self._draw = _drawing(write)
-        self._compile()
+        self._simulate = self._compiled(write, simulator)
 
-    def _compile(self) -> None:
+    def _compiled(self, write: Any, simulator: Any) -> Any:
+        """The fused loop in SIMD, or else row by row; compiled by its first call."""
         from numba.core.errors import NumbaError
 
+        arguments = 0, *self._key, self.dim_x, np.empty((self.dim_y, 1)), _counter()
+        # Whatever keeps a function from being compiled into a loop, it may still be called from one.
+        with contextlib.suppress(Exception):
+            loop = _fused(write, simulator, True)
+            if loop(*arguments) == 0:
+                return loop
+        loop = _fused(write, simulator, False)
         try:
-            x, y = np.empty(self.dim_x), np.empty((self.dim_y, 1))
-            status = self._simulate(0, *self._key, x, y, _counter())
+            status = loop(*arguments)
         except NumbaError as error:
             raise not_compilable("simulator", error) from error
         self._check(status)
+        return loop
 
     def _check(self, status: int) -> None:
         if status:
@@ -165,7 +173,7 @@ class CompiledSource:
 
     def simulate(self, first: int, count: int) -> tuple[NDArray[Any], int]:
         y, raised = np.empty((self.dim_y, count)), _counter()
-        self._check(self._simulate(first, *self._key, np.empty(self.dim_x), y, raised))
+        self._check(self._simulate(first, *self._key, self.dim_x, y, raised))
         return y, int(raised[0])
 
     def draw(self, number: Numbers) -> tuple[FloatArray, None]:
@@ -176,11 +184,11 @@ class CompiledSource:
 
 @functools.lru_cache(maxsize=COMPILED)
 def compiled_prior(prior: Any) -> Any:
-    """A prior (an @njit function, or a tuple of coordinates) as a compiled function that writes in place."""
+    """A prior (an @njit function, or a tuple of coordinates) as a compiled function of whole blocks."""
     from fastinv.kernels.rejection.numba_cpu import abc_users
 
     if is_compiled(prior):
-        return abc_users.in_place(prior)
+        return abc_users.row_by_row(prior)
     coordinates: Coordinates = prior
     counts = [c for c in coordinates if isinstance(c, Poisson)]
     tables = [c.cumulative() for c in counts]
@@ -207,10 +215,11 @@ def compiled_prior(prior: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=COMPILED)
-def _fused(write: Any, simulator: Any) -> Any:
+def _fused(write: Any, simulator: Any, vectorised: bool) -> Any:
     from fastinv.kernels.rejection.numba_cpu import abc_users
 
-    return abc_users.make_simulate(write, simulator)
+    block = abc_users.make_block(simulator) if vectorised else None
+    return abc_users.make_simulate(write, simulator, block)
 
 
 @functools.lru_cache(maxsize=COMPILED)

@@ -10,8 +10,6 @@ import numpy as np
 
 # Simulations whose cells are computed at a time, in vector registers.
 BLOCK = 1024
-# The statuses of `absorb_nearest`.
-DONE = -1
 
 
 @numba.njit(cache=True, nogil=True)
@@ -151,56 +149,6 @@ def absorb_first(observation, number, distance, found, kept_number, kept_distanc
         if found[i] < n:
             kept_number[i, found[i]], kept_distance[i, found[i]] = number[h], distance[h]
             found[i] += 1
-
-
-@numba.njit(cache=True)
-def _compact(k, slack, number, distance):
-    """Drop what is surely not among the k nearest of a full buffer; returns (entries left, new radius).
-
-    Distances are known to slack / 2: whatever is within `slack` of the k-th may still be among the k nearest.
-    """
-    size = len(distance)
-    kth = np.partition(distance, k - 1)[k - 1]
-    below = 0
-    for e in range(size):
-        if distance[e] < kth + slack:
-            below += 1
-    ties = max(k - below, 0)
-    kept = 0
-    for e in range(size):
-        inside = distance[e] < kth + slack
-        # Ties beyond the k-th: the earliest win, and entries are in proposal order.
-        if not inside and distance[e] == kth + slack and ties > 0:
-            ties -= 1
-            inside = True
-        if inside:
-            number[kept], distance[kept] = number[e], distance[e]
-            kept += 1
-    return kept, kth + slack
-
-
-@numba.njit(cache=True)
-def absorb_nearest(begin, k, slack, observation, number, distance, found, radius, kept_number, kept_distance):
-    """Append candidates to bounded buffers, compacting a buffer when it is full.
-
-    Returns:
-        DONE, or the position of a candidate whose observation's buffer stays full after compaction: its
-        distances must be made exact first.
-    """
-    capacity = kept_number.shape[1]
-    for h in range(begin, len(observation)):
-        i = observation[h]
-        if not distance[h] < radius[i]:
-            continue
-        if found[i] == capacity:
-            found[i], radius[i] = _compact(k, slack, kept_number[i], kept_distance[i])
-            if 4 * found[i] > 3 * capacity:
-                return h
-            if not distance[h] < radius[i]:
-                continue
-        kept_number[i, found[i]], kept_distance[i, found[i]] = number[h], distance[h]
-        found[i] += 1
-    return DONE
 
 
 @numba.njit(cache=True, nogil=True)

@@ -1,56 +1,77 @@
 # mypy: allow-untyped-defs, allow-untyped-decorators, allow-untyped-calls
-"""A user's @njit prior and simulator, fused into one loop over the random stream."""
+"""A user's @njit prior and simulator, fused into one loop over the random stream.
+
+The loop goes block by block, one coordinate after the other (`x` has shape (d_x, BLOCK)), so that LLVM can
+turn it into SIMD code: the user's function is compiled into it, with the sine and cosine of `abc_double` in
+place of the C library's. A block in which a draw raises is done again row by row.
+"""
 
 from __future__ import annotations
 
+import math
+import types as python
 from typing import Any
 
 import numba
 import numpy as np
 from numba import literal_unroll, types
 from numba.core.errors import TypingError
+from numba.core.registry import CPUDispatcher
 from numba.extending import overload
 
-from fastinv.kernels.rejection.numba_cpu.abc_math import normal64, words_of
+from fastinv.kernels.rejection.numba_cpu import abc_double
+from fastinv.kernels.rejection.numba_cpu.abc_math import fill_words, words_of
 
-# Statuses of a row.
+# Statuses of a call.
 OK, PRIOR_SHAPE, SIMULATOR_SHAPE = 0, 1, 2
 NORMAL, UNIFORM, POISSON = 0, 1, 2
+# Draws that are done at a time: they stay in the first-level cache.
+BLOCK = 256
+# Our functions by the identity of those that they stand for.
+OURS = {
+    id(f): ours
+    for ours, fs in {abc_double.sin: (math.sin, np.sin), abc_double.cos: (math.cos, np.cos)}.items()
+    for f in fs
+}
+# Options of @njit that a function compiled into our loop may have: they are passed on to the loop, or mean
+# nothing there.
+PASSED_ON = ("error_model", "fastmath")
+WITHOUT_MEANING = ("nopython", "nogil", "cache", "boundscheck", "inline", "forceinline")
 
 
-def _store(value, out):
-    """Copy a returned row into `out`; False where it has another length. Compiled only."""
+def _store(value, out, j):
+    """Write a returned row into column j of `out`; False where it has another length. Compiled only."""
     raise NotImplementedError
 
 
 @overload(_store)
-def _store_overload(value, out):
+def _store_overload(value, out, j):
     if isinstance(value, types.Number | types.Boolean):
 
-        def store_number(value, out):
-            out[0] = value
+        def store_number(value, out, j):
+            out[0, j] = value
             return len(out) == 1
 
         return store_number
     if isinstance(value, types.BaseTuple):
 
-        def store_tuple(value, out):
+        def store_tuple(value, out, j):
             if len(value) != len(out):
                 return False
             i = 0
             for element in literal_unroll(value):
-                out[i] = element
+                out[i, j] = element
                 i += 1  # noqa: SIM113 (Numba cannot enumerate these)
             return True
 
         return store_tuple
     if isinstance(value, types.Array) and value.ndim == 1:
 
-        def store_array(value, out):
+        def store_array(value, out, j):
             if len(value) != len(out):
                 return False
             for i in range(len(out)):
-                out[i] = value[i]
+                out[i, j] = value[i]
             return True
 
         return store_array
@@ -63,25 +84,39 @@ def _uniform53(high, low):
     return (np.float64(bits) + 0.5) * 2.0**-52
 
 
-@numba.njit(cache=True, nogil=True)
-def fill_uniforms(index, k0, k1, u):
-    """Uniforms in (0, 1) of one simulation, two per block of the stream; u (d,)."""
-    for block in range((len(u) + 1) // 2):
-        w0, w1, w2, w3 = words_of(index, block, k0, k1)
-        u[2 * block] = _uniform53(w0, w1)
-        if 2 * block + 1 < len(u):
-            u[2 * block + 1] = _uniform53(w2, w3)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def fill_uniforms(first, k0, k1, words, u):
+    """Uniforms in (0, 1) of the simulations first, first + 1, ..., two per block of the stream.
+
+    Args:
+        first: number of the first simulation.
+        k0: low word of the seed.
+        k1: high word of the seed.
+        words: work space, uint32, shape (4, n).
+        u: output, shape (d, n).
+    """
+    for i in range(0, len(u), 2):
+        fill_words(first, i // 2, k0, k1, words)
+        for j in range(u.shape[1]):
+            u[i, j] = _uniform53(words[0, j], words[1, j])
+        if i + 1 < len(u):
+            for j in range(u.shape[1]):
+                u[i + 1, j] = _uniform53(words[2, j], words[3, j])
 
 
 @numba.njit(cache=True, nogil=True)
 def uniforms_of(index, k0, k1, u):
     """Uniforms of the simulations with these numbers; u (k, d)."""
     for i in range(len(index)):
-        fill_uniforms(index[i], k0, k1, u[i])
+        for block in range((u.shape[1] + 1) // 2):
+            w0, w1, w2, w3 = words_of(index[i], block, k0, k1)
+            u[i, 2 * block] = _uniform53(w0, w1)
+            if 2 * block + 1 < u.shape[1]:
+                u[i, 2 * block + 1] = _uniform53(w2, w3)
 
 
 def independent(kinds: Any, first: Any, second: Any, cumulative: Any) -> Any:
-    """Compiled prior of independent coordinates, writing in place.
+    """Compiled prior of independent coordinates: (u (d, n), x (d, n), failed (n,)) -> True.
 
     Args:
         kinds: NORMAL, UNIFORM or POISSON per coordinate.
@@ -91,10 +126,10 @@ def independent(kinds: Any, first: Any, second: Any, cumulative: Any) -> Any:
     """
 
     @numba.njit(nogil=True)
-    def prior(u, x):
+    def prior(u, x, failed):
         for i in range(len(kinds)):
             if kinds[i] == NORMAL:
-                x[i] = first[i] + second[i] * normal64(u[i])
+                abc_double.normals(u[i], first[i], second[i], x[i])
             elif kinds[i] == UNIFORM:
                 x[i] = first[i] + second[i] * u[i]
             else:
@@ -104,45 +139,119 @@ def independent(kinds: Any, first: Any, second: Any, cumulative: Any) -> Any:
     return prior
 
 
-def in_place(prior: Any) -> Any:
-    """A user's compiled prior (uniforms in, row out) as one that writes in place."""
-
-    @numba.njit(nogil=True)
-    def write(u, x):
-        return _store(prior(u), x)
-
-    return write
+def row_by_row(prior: Any) -> Any:
+    """A user's compiled prior (uniforms in, row out) as one of whole blocks: see `make_rows`."""
+    return make_rows(prior)
 
 
-def make_simulate(prior: Any, simulator: Any) -> Any:
-    """The fused loop: (first, k0, k1, x row, y (d_y, n), counts) -> status.
+def make_rows(function: Any) -> Any:
+    """A compiled row function over columns: (x (d, n), out (e, n), failed (n,)) -> whether the length fits.
 
-    Rows that raise or return a number that is not finite become NaN; `counts` takes how many raised.
+    Columns that have failed before are left out; those in which the function raises fail.
     """
 
     @numba.njit(nogil=True)
-    def one(u, x, row):
-        if not prior(u, x):
-            return PRIOR_SHAPE
-        if not _store(simulator(x), row):
-            return SIMULATOR_SHAPE
-        return OK
+    def over_columns(x, out, failed):
+        row = np.empty(len(x))
+        for j in range(x.shape[1]):
+            if failed[j]:
+                continue
+            row[:] = x[:, j]
+            try:
+                fits = _store(function(row), out, j)
+            except Exception:
+                failed[j] = True
+                fits = True
+            if not fits:
+                return False
+        return True
+
+    return over_columns
+
+
+def vectorisable(function: Any) -> Any:
+    """A user's @njit function with our sine and cosine, to be compiled into a loop; None if it cannot be."""
+    if not isinstance(function, CPUDispatcher) or not function._can_compile:
+        return None
+    options = function.targetoptions
+    if options.get("boundscheck") or not set(options) <= {*PASSED_ON, *WITHOUT_MEANING}:
+        return None
+    plain = function.py_func
+    names = {name: _replaced(value) for name, value in plain.__globals__.items()}
+    again = python.FunctionType(plain.__code__, names, plain.__name__, plain.__defaults__, plain.__closure__)
+    return numba.njit(inline="always")(again)
+
+
+def _replaced(value: Any) -> Any:
+    """Our function in place of the C library's, and likewise in the modules that hold them."""
+    if value is math or value is np:
+        module = python.ModuleType(value.__name__)
+        module.__dict__.update({name: OURS.get(id(v), v) for name, v in vars(value).items()})
+        return module
+    return OURS.get(id(value), value)
+
+
+def make_block(simulator: Any) -> Any:
+    """A simulator over a block in SIMD: (x (d_x, n), y (d_y, n)) -> whether the length fits. It may raise."""
+    function = vectorisable(simulator)
+    if function is None:
+        return None
+    options = {name: v for name, v in simulator.targetoptions.items() if name in PASSED_ON}
+
+    @numba.njit(nogil=True, **options)
+    def over_block(x, y):
+        fits = True
+        for j in range(x.shape[1]):
+            fits = _store(function(x[:, j]), y, j) and fits
+        return fits
+
+    return over_block
+
+
+def make_simulate(prior: Any, simulator: Any, block: Any) -> Any:
+    """The fused loop: (first, k0, k1, d_x, y (d_y, n), counts) -> status.
+
+    Rows that raise become NaN; `counts` takes how many did.
+
+    Args:
+        prior: of whole blocks.
+        simulator: of a row.
+        block: of `make_block`, None to go row by row.
+    """
+    by_rows = make_rows(simulator)
+    if block is None:
+
+        @numba.njit(nogil=True)
+        def run(x, out, failed):
+            return by_rows(x, out, failed)
+
+    else:
+
+        @numba.njit(nogil=True)
+        def run(x, out, failed):
+            try:
+                fits = block(x, out)
+            except Exception:
+                fits = by_rows(x, out, failed)
+            return fits
 
     @numba.njit(nogil=True)
-    def simulate(first, k0, k1, x, y, raised):
-        u, row = np.empty(len(x)), np.empty(y.shape[0])
-        for j in range(y.shape[1]):
-            fill_uniforms(first + j, k0, k1, u)
-            try:
-                status = one(u, x, row)
-            except Exception:
-                raised[0] += 1
-                row[:] = np.nan
-                status = OK
-            if status != OK:
-                return status
-            for d in range(len(row)):
-                y[d, j] = row[d]
+    def simulate(first, k0, k1, dim_x, y, raised):
+        size = min(BLOCK, y.shape[1])
+        words, failed = np.empty((4, size), np.uint32), np.empty(size, np.bool_)
+        u, x, out = np.empty((dim_x, size)), np.empty((dim_x, size)), np.empty((len(y), size))
+        for start in range(0, y.shape[1], size):
+            failed[:] = False
+            fill_uniforms(first + start, k0, k1, words, u)
+            if not prior(u, x, failed):
+                return PRIOR_SHAPE
+            if not run(x, out, failed):
+                return SIMULATOR_SHAPE
+            # The last block may go on beyond the end.
+            for j in range(min(size, y.shape[1] - start)):
+                raised[0] += failed[j]
+                for d in range(len(y)):
+                    y[d, start + j] = np.nan if failed[j] else out[d, j]
         return OK
 
     return simulate
@@ -153,28 +262,11 @@ def make_draw(prior: Any) -> Any:
 
     @numba.njit(nogil=True)
     def draw(index, k0, k1, x):
-        u = np.empty(x.shape[1])
-        for i in range(len(index)):
-            fill_uniforms(index[i], k0, k1, u)
-            prior(u, x[i])
+        for start in range(0, len(index), BLOCK):
+            numbers = index[start : start + BLOCK]
+            u, drawn = np.empty((x.shape[1], len(numbers))), np.empty((x.shape[1], len(numbers)))
+            uniforms_of(numbers, k0, k1, u.T)
+            prior(u, drawn, np.zeros(len(numbers), np.bool_))
+            x[start : start + BLOCK] = drawn.T
 
     return draw
-
-
-def make_rows(function: Any) -> Any:
-    """A compiled row function over a batch: (rows (n, d), out (n, e), raised) -> whether the length fits."""
-
-    @numba.njit(nogil=True)
-    def over_rows(rows, out, raised):
-        for i in range(len(rows)):
-            try:
-                fits = _store(function(rows[i]), out[i])
-            except Exception:
-                raised[0] += 1
-                out[i] = np.nan
-                fits = True
-            if not fits:
-                return False
-        return True
-
-    return over_rows
