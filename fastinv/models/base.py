@@ -155,32 +155,46 @@ class PosteriorModel(nn.Module):
         for start in range(0, len(y), group):
             stop = min(start + group, len(y))
             noise = torch.stack([self._noise(seed, i, n) for i in range(start, stop)]).to(self.device)
-            samples[start:stop] = self._draw(y_device[start:stop], noise)
+            samples[start:stop] = self.draw(y_device[start:stop], noise)
         return samples if isinstance(y_star, Tensor) else samples.cpu().numpy()
 
     def _noise(self, seed: int, observation: int, n: int) -> Tensor:
-        """Standard normals for one observation, shape (n, draw_noise + 1); the last column is the count's."""
+        """Standard normals for one observation, shape (n, noise_width)."""
         words = np.random.SeedSequence((seed, observation)).generate_state(1, np.uint64)
         generator = torch.Generator().manual_seed(int(words[0] >> np.uint64(1)))
-        return torch.randn(n, self.family.draw_noise + 1, generator=generator)
+        return torch.randn(n, self.noise_width, generator=generator)
 
-    def _draw(self, y: Tensor, noise: Tensor) -> Tensor:
-        """Samples of a few observations: y (g, d_y), noise (g, n, k) -> (g, n, d_x)."""
+    @property
+    def noise_width(self) -> int:
+        """Standard normals that one sample consumes, see `draw`."""
+        return self.family.draw_noise + 1
+
+    def draw(self, y: Tensor, noise: Tensor) -> Tensor:
+        """Samples as a pure function of their noise: what `sample` does once its noise is drawn.
+
+        Args:
+            y: observations in physical units, shape (g, d_y).
+            noise: standard normals, shape (g, n, noise_width); the last column decides the count, if any.
+
+        Returns:
+            Shape (g, n, d_x), in physical units.
+        """
         groups, n, _ = noise.shape
         y = self.chart.standardise_y(y)
-        rows = y.repeat_interleave(n, dim=0)
-        c = rows[:, :0]
-        if self.head is not None:
-            c = self.chart.condition(self.head.draw(y, to_uniform(noise[..., -1])).flatten())
-        flat = noise[..., :-1].flatten(0, 1)
-        chunk = CHUNK.get(y.device.type, CHUNK["cpu"])
-        parts = [
-            self.chart.join(
-                self.family.draw(rows[i : i + chunk], c[i : i + chunk], flat[i : i + chunk]), c[i : i + chunk]
-            )
-            for i in range(0, groups * n, chunk)
-        ]
-        return torch.cat(parts).view(groups, n, -1)
+        if self.head is None:
+            levels = y.new_zeros(1, 0)
+            level = torch.zeros(groups, n, dtype=torch.long, device=y.device)
+        else:
+            levels = self.chart.condition(self.head.counts(y))
+            level = self.head.draw(y, to_uniform(noise[..., -1]))
+        step = max(1, CHUNK.get(y.device.type, CHUNK["cpu"]) // groups)
+        parts = []
+        for start in range(0, n, step):
+            part = slice(start, start + step)
+            x = self.family.draw_many(y, levels, level[:, part], noise[:, part, :-1])
+            x = self.chart.join(x.flatten(0, 1), levels[level[:, part].flatten()])
+            parts.append(x.view(groups, -1, x.shape[-1]))
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
     def log_prob(self, x: Tensor, y: Tensor) -> Tensor | None:
         """log p(x | y) in physical units.

@@ -67,9 +67,18 @@ class CountHead(nn.Module):
         index = (count.round().long() - self.lowest).clamp(0, self.classes - 1)
         return torch.log_softmax(self.net(y), dim=-1).gather(-1, index[:, None]).squeeze(-1)
 
+    def counts(self, like: Tensor) -> Tensor:
+        """Every count that can be drawn, shape (classes,), in the dtype and on the device of `like`."""
+        return torch.arange(self.lowest, self.lowest + self.classes, dtype=like.dtype, device=like.device)
+
     def draw(self, y: Tensor, uniform: Tensor) -> Tensor:
-        """Counts drawn by inverting the distribution function: y (g, d_y), uniform (g, n) -> (g, n)."""
-        log_mass = torch.log_softmax(self.net(y), dim=-1)
-        rows = log_mass[:, None].expand(-1, uniform.shape[1], -1).flatten(0, 1)
-        index = choose_component(rows, uniform.flatten())
-        return (index + self.lowest).to(y.dtype).view_as(uniform)
+        """Indices into `counts`, drawn by inverting the distribution function.
+
+        Args:
+            y: shape (g, d_y).
+            uniform: in (0, 1), shape (g, n).
+
+        Returns:
+            Whole numbers of shape (g, n).
+        """
+        return choose_component(torch.log_softmax(self.net(y), dim=-1), uniform)

@@ -56,6 +56,21 @@ class Family(nn.Module):
         """One posterior sample per row, shape (N, dims.x)."""
         raise NotImplementedError
 
+    def draw_many(self, y: Tensor, levels: Tensor, level: Tensor, noise: Tensor) -> Tensor:
+        """n posterior samples of each of g observations, shape (g, n, dims.x).
+
+        Families override this where something can be computed once per observation, not once per sample.
+
+        Args:
+            y: shape (g, dims.y).
+            levels: every value that the condition can take, shape (L, dims.c); one row where dims.c is 0.
+            level: row of `levels` that each sample is conditioned on, shape (g, n).
+            noise: shape (g, n, draw_noise).
+        """
+        rows = y.repeat_interleave(noise.shape[1], dim=0)
+        samples = self.draw(rows, levels[level.flatten()], noise.flatten(0, 1))
+        return samples.view(*noise.shape[:2], -1)
+
     def log_prob(self, x: Tensor, y: Tensor, c: Tensor) -> Tensor | None:
         """log p(x | y, c) per row, shape (N,), or None where the family has no tractable density."""
         return None

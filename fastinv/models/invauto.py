@@ -68,6 +68,24 @@ class InvAuto(Bidirectional):
     def decode(self, y: Tensor, z: Tensor, c: Tensor) -> Tensor:
         return self.back(self._padded(joined(y, z)), c)[:, : self.dims.x]
 
+    def draw(self, y: Tensor, c: Tensor, noise: Tensor) -> Tensor:
+        """As `decode`, without multiplying by the padding's zeros or computing coordinates beyond x.
+
+        (h - b) W is taken as h W - b W, so results differ from those of `decode` in rounding.
+        """
+        h, last = joined(y, noise), len(self.weights) - 1
+        for i in range(last, -1, -1):
+            weight: Tensor = self.weights[i]
+            if i < last:
+                h = leaky_relu(h, 1.0 / self.settings.slope)
+            if i == 0:
+                weight = weight[:, : self.dims.x]
+            shift = self.biases[i] @ weight
+            if self.dims.c:
+                shift = torch.addmm(shift, c, self.conditions[i].T @ weight)
+            h = torch.addmm(shift, h, weight[: h.shape[1]], beta=-1.0)
+        return h
+
     def loss(self, x: Tensor, y: Tensor, c: Tensor, noise: Tensor) -> Tensor:
         image, _, padding = self.encode(x, c)
         # Decoded with zeros beyond [y, z], as sampling does it.

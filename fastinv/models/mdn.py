@@ -51,5 +51,21 @@ class MDN(Family):
 
     def draw(self, y: Tensor, c: Tensor, noise: Tensor) -> Tensor:
         mixture = self.mixture(y, c)
-        component = choose_component(mixture.log_weights, to_uniform(noise[:, -1]))
-        return mixture_sample(mixture, component, noise[:, :-1])
+        component = choose_component(mixture.log_weights, to_uniform(noise[:, -1:])).squeeze(1)
+        return mixture_sample(mixture, torch.arange(len(y), device=y.device), component, noise[:, :-1])
+
+    def draw_many(self, y: Tensor, levels: Tensor, level: Tensor, noise: Tensor) -> Tensor:
+        """As `draw`, but the network runs once per observation and level instead of once per sample."""
+        groups, n, _ = noise.shape
+        if len(levels) > n:
+            return super().draw_many(y, levels, level, noise)
+        mixture = self.mixture(y.repeat_interleave(len(levels), dim=0), levels.repeat(groups, 1))
+        first = torch.arange(groups, device=y.device)[:, None] * len(levels)
+        row = (first + level).flatten()
+        uniform = to_uniform(noise[..., -1])
+        if len(levels) == 1:
+            component = choose_component(mixture.log_weights, uniform).flatten()
+        else:
+            component = choose_component(mixture.log_weights[row], uniform.view(-1, 1)).squeeze(1)
+        samples = mixture_sample(mixture, row, component, noise[..., :-1].flatten(0, 1))
+        return samples.view(groups, n, -1)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from fastinv.models.info import ModelInfo
@@ -16,6 +15,7 @@ from fastinv.models.settings import DEFAULTS, Settings
 from fastinv.names import UnknownNameError
 from fastinv.presets import Preset
 from fastinv.presets import preset as preset_by_name
+from fastinv.problems.plugins import PluginError, load_plugin, plugin_names
 
 if TYPE_CHECKING:
     import torch
@@ -117,13 +117,16 @@ def entry(name: str) -> Entry:
 
     Raises:
         UnknownNameError: no such model.
+        PluginError: another package offers it, and it does not load.
     """
     if (known := BUILT_IN.get(name) or BASELINES.get(name)) is not None:
         return known
-    for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
-        plugin: Entry = point.load()
-        return plugin
-    raise UnknownNameError("model", name, [*model_names(), *model_names("baselines")])
+    if name not in model_names():
+        raise UnknownNameError("model", name, [*model_names(), *model_names("baselines")])
+    plugin: Entry = load_plugin(ENTRY_POINT_GROUP, name, Entry, call=False)
+    if plugin.info.name != name:
+        raise PluginError(f"plug-in {name!r} describes a model of another name, {plugin.info.name!r}")
+    return plugin
 
 
 def model_names(group: Group = "all") -> tuple[str, ...]:
@@ -138,7 +141,7 @@ def model_names(group: Group = "all") -> tuple[str, ...]:
     """
     if group not in get_args(Group):
         raise UnknownNameError("group of models", group, get_args(Group))
-    plugins = sorted({point.name for point in entry_points(group=ENTRY_POINT_GROUP)} - BUILT_IN.keys())
+    plugins = plugin_names(ENTRY_POINT_GROUP, {*BUILT_IN, *BASELINES})
     paper = [name for name, known in BUILT_IN.items() if not known.info.addition]
     additions = [name for name, known in BUILT_IN.items() if known.info.addition]
     return tuple(

@@ -131,16 +131,16 @@ def test_mixture_density_is_that_of_torch(dim: int) -> None:
 def test_back_substitution_solves_for_the_sample(dim: int) -> None:
     m = random_mixture(6, 5, dim)
     component, normal = torch.tensor([0, 1, 2, 3, 4, 0]), torch.randn(6, dim).double()
-    x = mixture_sample(m, component, normal)
-    rows = torch.arange(6)
+    rows = torch.tensor([5, 1, 1, 3, 0, 4])
+    x = mixture_sample(m, rows, component, normal)
     factor, mean = factors(m, dim)[rows, component], m.means[rows, component]
     torch.testing.assert_close((factor.mT @ (x - mean)[..., None])[..., 0], normal)
 
 
 def test_components_are_chosen_with_their_weights() -> None:
-    log_weights = torch.tensor([[0.2, 0.0, 0.5, 0.3]]).log().expand(5, 4)
-    uniform = torch.tensor([1e-7, 0.19, 0.21, 0.69, 0.9999999])
-    assert choose_component(log_weights, uniform).tolist() == [0, 0, 2, 2, 3]
+    log_weights = torch.tensor([[0.2, 0.0, 0.5, 0.3], [0.0, 0.0, 1.0, 0.0]]).log()
+    uniform = torch.tensor([1e-7, 0.19, 0.21, 0.69, 0.9999999]).expand(2, 5)
+    assert choose_component(log_weights, uniform).tolist() == [[0, 0, 2, 2, 3], [2] * 5]
 
 
 def test_hidden_widths_average_to_the_width() -> None:

@@ -71,6 +71,23 @@ def test_samples_depend_on_seed_and_observation_alone(trained, name, problem_nam
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("problem_name", "counts"), CASES)
+def test_many_at_once_are_what_single_rows_are(trained, name, problem_name, counts) -> None:
+    """What families compute once per observation changes nothing but rounding."""
+    m = trained[name, problem_name, counts]
+    y = torch.from_numpy(m.problem.observations(3)).float()
+    noise = torch.randn(3, 80, m.noise_width, generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        together = m.draw(y, noise)
+        standard = m.chart.standardise_y(y).repeat_interleave(80, dim=0)
+        c = m.chart.split(together.flatten(0, 1))[1]
+        rows = m.chart.join(m.family.draw(standard, c, noise[..., :-1].flatten(0, 1)), c)
+        if m.info.name == "invauto":  # its `draw` is a short cut by itself
+            rows = m.chart.join(m.family.decode(standard, noise[..., :-1].flatten(0, 1), c), c)
+    torch.testing.assert_close(together.flatten(0, 1), rows, rtol=1e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_counts_are_whole_numbers_unless_continuous(trained, name: str) -> None:
     for counts in COUNTS:
         m = trained[name, "ballistics", counts]

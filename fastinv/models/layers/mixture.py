@@ -70,20 +70,22 @@ def mixture_log_density(m: Mixture, x: Tensor) -> Tensor:
     return torch.logsumexp(m.log_weights + log_norm - 0.5 * scaled.square().sum(-1), dim=-1)
 
 
-def mixture_sample(m: Mixture, component: Tensor, normal: Tensor) -> Tensor:
-    """One sample per row of the chosen component, by back-substitution in L^T e = normal.
+def mixture_sample(m: Mixture, row: Tensor, component: Tensor, normal: Tensor) -> Tensor:
+    """One sample of a component of a mixture, by back-substitution in L^T e = normal.
 
     Args:
         m: the mixtures.
-        component: (N,) index of each row's component.
-        normal: (N, D) standard normals.
+        row: (S,) index of each sample's mixture.
+        component: (S,) index of its component.
+        normal: (S, D) standard normals.
 
     Returns:
-        (N, D).
+        (S, D).
     """
+    index = row * m.log_weights.shape[1] + component
 
     def chosen(t: Tensor) -> Tensor:
-        return t.gather(1, component[:, None, None].expand(-1, 1, t.shape[-1])).squeeze(1)
+        return t.flatten(0, 1).index_select(0, index)
 
     means, diagonal, below = chosen(m.means), chosen(m.log_diagonal), chosen(m.below)
     dim = normal.shape[-1]
@@ -96,7 +98,7 @@ def mixture_sample(m: Mixture, component: Tensor, normal: Tensor) -> Tensor:
 
 
 def choose_component(log_weights: Tensor, uniform: Tensor) -> Tensor:
-    """Invert the distribution function of the weights: (N, K) and (N,) in (0, 1) -> (N,) indices."""
+    """Invert the distribution function of the weights: (N, K) and (N, n) in (0, 1) -> (N, n) indices."""
     cumulative = log_weights.exp().cumsum(-1)
-    above = uniform[:, None] * cumulative[:, -1:]
-    return torch.searchsorted(cumulative, above).squeeze(-1).clamp_(max=log_weights.shape[-1] - 1)
+    above = uniform * cumulative[:, -1:]
+    return torch.searchsorted(cumulative, above).clamp_(max=log_weights.shape[-1] - 1)
