@@ -10,10 +10,10 @@ BUILD  := pyproject.toml constraints.txt CMakeLists.txt $(shell find kernels -na
 SAY_BACKEND := $(BIN)/python -c "from fastinv.kernels import available_backends as b; n = b()['native']; n.available or print('note:', n.detail + '; Numba serves instead: same results, slower MMD and samplers. See: fastinv doctor')"
 
 .DEFAULT_GOAL := help
-.PHONY: help bench test test-slow sanitize lint format types build clean
+.PHONY: help bench bench-check bench-baseline test test-slow sanitize lint format types build clean
 
 help: ## list the tasks
-	@grep -E '^[a-z-]+:.*##' Makefile | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' Makefile | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -38,6 +38,12 @@ test: lint types ## lint, types and tests: what has to pass before a change land
 
 test-slow: $(VENV)/.developing ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow --timeout 3600 $(ARGS)
+
+bench-check: $(VENV)/.developing ## has anything become slower? compares with this machine class's baseline
+	@$(BIN)/python bench/check.py $(ARGS)
+
+bench-baseline: $(VENV)/.developing ## measure that baseline anew (minutes on an idle machine)
+	@$(BIN)/python bench/check.py --update $(ARGS)
 
 sanitize: $(VENV)/.developing ## odd arrays through the C++ under AddressSanitizer and UBSan (needs cmake)
 	$(BIN)/python tests/kernels/sanitize.py $(ARGS)

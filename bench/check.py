@@ -1,0 +1,141 @@
+"""Has anything become slower? Runs the benchmark suites and compares them with this class's baseline.
+
+    python bench/check.py [-k EXPRESSION] [--json FILE]   compare; exits 3 on a regression
+    python bench/check.py --update [--runs 5]             measure a baseline anew and write it
+
+Every benchmark is timed in turns with a yardstick of its kind, and the ratio of the two is what is compared,
+so that a slower or busier machine moves both. Baselines hold the scatter of repeated runs. A change counts
+where it exceeds four times that, at least 10% and at most 25%; a slowdown only if three measurements show it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+HERE = Path(__file__).resolve().parent
+SUITES = HERE / "suites"
+sys.path.insert(0, str(HERE))
+
+from tracking import baseline  # noqa: E402
+from tracking.verdict import Verdict, judge  # noqa: E402
+
+from fastinv.store.provenance import collect_provenance  # noqa: E402
+
+REGRESSION, USAGE = 3, 2
+WORDS = {"+": "faster", "-": "SLOWER", "~": "", "new": "no baseline", "gone": "not measured"}
+ORDER = ("-", "+", "new", "gone", "~")
+
+
+def run_suites(what: Sequence[str], output: Path) -> None:
+    """Run some suites in a process of their own; pytest-benchmark writes its JSON to `output`."""
+    command = [sys.executable, "-m", "pytest", "--override-ini=addopts=--import-mode=importlib -q", *what]
+    command += ["--benchmark-only", f"--benchmark-json={output}", "--benchmark-quiet"]
+    done = subprocess.run(
+        command, cwd=HERE.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    if done.returncode:
+        sys.exit(f"the benchmarks did not pass:\n{done.stdout}")
+
+
+def ratios(path: Path) -> dict[str, float]:
+    """Benchmark name to its ratio to the yardstick, from pytest-benchmark's JSON."""
+    found = json.loads(path.read_text())["benchmarks"]
+    return {_name(b["fullname"]): b["extra_info"]["ratio"] for b in found}
+
+
+def _name(fullname: str) -> str:
+    """'bench/suites/test_mmd.py::test_forward[x]' -> 'mmd::forward[x]'."""
+    file, _, test = fullname.rpartition("/")[2].partition(".py::")
+    return f"{file.removeprefix('test_')}::{test.removeprefix('test_')}"
+
+
+def _node(name: str) -> str:
+    file, _, test = name.partition("::")
+    return str(SUITES / f"test_{file}.py") + f"::test_{test}"
+
+
+def measure(what: Sequence[str], keep: Path | None = None) -> dict[str, float]:
+    """One run of what pytest is told to run: its arguments."""
+    with tempfile.TemporaryDirectory() as folder:
+        output = keep or Path(folder) / "benchmarks.json"
+        run_suites(what, output)
+        return ratios(output)
+
+
+def machine() -> dict[str, Any]:
+    """What a baseline is valid for, and with which libraries it was made."""
+    found = collect_provenance()
+    return {"cpu": found["cpu"], "cores": os.cpu_count(), "libraries": found.get("libraries", {})}
+
+
+def show(verdicts: Sequence[Verdict], console: Console) -> None:
+    """The table: what changed first, then the rest."""
+    table = Table("", "benchmark", "change", "threshold", "looks", box=None, pad_edge=False)
+    for v in sorted(verdicts, key=lambda v: (ORDER.index(v.sign), v.name)):
+        change = "" if v.change is None else f"{v.change:+.0%}"
+        threshold = "" if v.threshold is None else f"{v.threshold:.0%}"
+        table.add_row(v.sign, f"{v.name}  {WORDS[v.sign]}".rstrip(), change, threshold, str(v.looks))
+    console.print(table, markup=False)
+
+
+def update(path: Path, runs: int, what: Sequence[str], keep_others: bool) -> None:
+    """Measure `runs` times and write the baseline; benchmarks that did not run may keep their line."""
+    collected: dict[str, list[float]] = {}
+    for run in range(runs):
+        print(f"run {run + 1} of {runs}", file=sys.stderr)
+        for name, ratio in measure(what).items():
+            collected.setdefault(name, []).append(ratio)
+    kept = baseline.read(path) if keep_others and path.exists() else {}
+    fresh = {name: baseline.Reference.of(values) for name, values in collected.items()}
+    baseline.write(path, machine(), {**kept, **fresh})
+    print(f"wrote {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("-k", dest="expression", help="only benchmarks that match, as in pytest")
+    parser.add_argument(
+        "--update", action="store_true", help="write the baseline instead of comparing with it"
+    )
+    parser.add_argument("--runs", type=int, default=5, help="repeated runs of --update (default 5)")
+    parser.add_argument("--baseline", type=Path, help="baseline file; by default that of this machine class")
+    parser.add_argument("--json", type=Path, help="keep pytest-benchmark's JSON here")
+    given = parser.parse_args(arguments)
+    if given.runs < 2:
+        parser.error(f"--runs must be at least 2, so that there is a scatter, got {given.runs}")
+    path = given.baseline or baseline.FOLDER / f"{baseline.machine_class(machine())}.json"
+    what = [str(SUITES), *(["-k", given.expression] if given.expression else [])]
+    if given.update:
+        update(path, given.runs, what, bool(given.expression))
+        return 0
+    if not path.exists():
+        print(f"no baseline for this class of machines ({path.name}); --update makes one", file=sys.stderr)
+        return USAGE
+    references: Mapping[str, baseline.Reference] = baseline.read(path)
+    measured = measure(what, given.json)
+    if given.expression:
+        references = {name: r for name, r in references.items() if name in measured}
+    verdicts = judge(references, measured, lambda names: measure([_node(name) for name in names]))
+    show(verdicts, Console())
+    slower = [v.name for v in verdicts if v.sign == "-"]
+    if slower:
+        print(f"slower than the baseline: {', '.join(slower)}", file=sys.stderr)
+    return REGRESSION if slower else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""The `tracked` fixture: pytest-benchmark rounds that alternate with a yardstick."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any, Protocol
+
+import pytest
+
+from tracking.yardsticks import YARDSTICKS, seconds
+
+# A round shorter than this is made of several calls.
+ROUND_S = 0.003
+BUDGET_S = 0.6
+MIN_ROUNDS, MAX_ROUNDS = 9, 60
+# "name part:share" slows every matching benchmark down: how the check itself is tested.
+INJECT = "FASTINV_BENCH_INJECT"
+
+
+class Tracked(Protocol):
+    """Times a call against a yardstick; the call must have been checked before."""
+
+    def __call__(self, call: Callable[[], object], yardstick: str = "arithmetic") -> None: ...
+
+
+def _slowed(call: Callable[[], object], name: str) -> Callable[[], object]:
+    part, _, share = os.environ.get(INJECT, "").rpartition(":")
+    if not part or part not in name:
+        return call
+
+    def slower() -> None:
+        start = time.perf_counter()
+        call()
+        end = start + (time.perf_counter() - start) * (1.0 + float(share))
+        while time.perf_counter() < end:
+            pass
+
+    return slower
+
+
+@pytest.fixture
+def tracked(benchmark: Any, request: pytest.FixtureRequest) -> Tracked:
+    """Rounds of the call and of the yardstick take turns; their median ratio goes into extra_info."""
+
+    def time_it(call: Callable[[], object], yardstick: str = "arithmetic") -> None:
+        call, measure = _slowed(call, request.node.name), YARDSTICKS[yardstick]
+        if not benchmark.enabled:
+            benchmark.pedantic(call)
+            return
+        call(), measure()
+        calls = max(1, math.ceil(ROUND_S / seconds(call)))
+        once = min(calls * seconds(call) + seconds(measure) for _ in range(3))
+        rounds = min(MAX_ROUNDS, max(MIN_ROUNDS, round(BUDGET_S / once)))
+        yard: list[float] = []
+
+        def several() -> None:
+            for _ in range(calls):
+                call()
+
+        benchmark.pedantic(several, setup=lambda: yard.append(seconds(measure)), rounds=rounds)
+        ratios = [t / calls / u for t, u in zip(benchmark.stats.stats.data, yard, strict=True)]
+        benchmark.extra_info |= {"yardstick": yardstick, "calls_per_round": calls, "ratio": median(ratios)}
+
+    return time_it

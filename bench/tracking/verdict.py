@@ -1,0 +1,82 @@
+"""Which benchmarks became slower: measured ratios against a baseline, with a second and third look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from tracking.baseline import Reference
+
+Sign = Literal["+", "-", "~", "new", "gone"]
+# A slowdown counts only if this many measurements in a row show it.
+LOOKS = 3
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One line of the comparison.
+
+    Attributes:
+        name: of the benchmark.
+        sign: "+" faster, "-" slower, "~" within the threshold, "new" without a baseline, "gone" not measured.
+        change: relative change of the ratio, positive for slower; None where there is nothing to compare.
+        threshold: change that would have been called one.
+        looks: measurements that the verdict rests on.
+    """
+
+    name: str
+    sign: Sign
+    change: float | None
+    threshold: float | None
+    looks: int
+
+
+def judge(
+    baseline: Mapping[str, Reference],
+    measured: Mapping[str, float],
+    measure_again: Callable[[list[str]], Mapping[str, float]],
+) -> list[Verdict]:
+    """Compare ratios with a baseline; whatever seems slower is measured again before it is called so.
+
+    Noise on a shared machine comes in bursts that slow one benchmark down for seconds. The smallest change of
+    `LOOKS` measurements decides, which such a burst survives only by lasting through all of them.
+
+    Args:
+        baseline: name to reference.
+        measured: name to the ratio measured now.
+        measure_again: measures the named benchmarks once more.
+    """
+    best, looks = dict(measured), dict.fromkeys(measured, 1)
+    for _ in range(LOOKS - 1):
+        suspects = [v.name for v in _verdicts(baseline, best, looks) if v.sign == "-"]
+        if not suspects:
+            break
+        for name, ratio in measure_again(suspects).items():
+            best[name], looks[name] = min(best[name], ratio), looks[name] + 1
+    return _verdicts(baseline, best, looks)
+
+
+def _verdicts(
+    baseline: Mapping[str, Reference], ratios: Mapping[str, float], looks: Mapping[str, int]
+) -> list[Verdict]:
+    return [
+        _verdict(name, baseline.get(name), ratios.get(name), looks.get(name, 0))
+        for name in _names(baseline, ratios)
+    ]
+
+
+def _names(*tables: Iterable[str]) -> list[str]:
+    return sorted({name for table in tables for name in table})
+
+
+def _verdict(name: str, reference: Reference | None, ratio: float | None, looks: int) -> Verdict:
+    if reference is None:
+        return Verdict(name, "new", None, None, looks)
+    if ratio is None:
+        return Verdict(name, "gone", None, reference.threshold, looks)
+    change = ratio / reference.ratio - 1.0
+    # Twice as slow and half as slow are changes of the same size.
+    faster = reference.ratio / ratio - 1.0 > reference.threshold
+    sign: Sign = "-" if change > reference.threshold else "+" if faster else "~"
+    return Verdict(name, sign, change, reference.threshold, looks)

@@ -1,0 +1,64 @@
+"""Fixed workloads that benchmarks are timed against: their ratio stays when the machine's speed drifts.
+
+A yardstick uses what its benchmark uses (all cores' arithmetic, memory, the interpreter, the disk, process
+start), takes a few milliseconds and is never changed: a new workload is a new name.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from time import perf_counter_ns
+
+import numpy as np
+
+_RNG = np.random.default_rng(0)
+_MATRIX = _RNG.normal(size=(640, 640)).astype(np.float32)
+_OUT = np.empty_like(_MATRIX)
+_WORDS = _RNG.normal(size=1 << 20)
+_COPY = np.empty_like(_WORDS)
+
+
+def arithmetic() -> None:
+    """Float32 matrix product on all cores that the BLAS library takes."""
+    np.matmul(_MATRIX, _MATRIX, out=_OUT)
+
+
+def memory() -> None:
+    """Copy of 8 MiB."""
+    np.copyto(_COPY, _WORDS)
+
+
+def interpreter() -> None:
+    """A loop in Python itself."""
+    total = 0
+    for i in range(40_000):
+        total += i * i
+
+
+def disk() -> None:
+    """64 KiB written to a file and forced to the disk."""
+    with tempfile.TemporaryFile() as file:
+        file.write(bytes(1 << 16))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def process() -> None:
+    """Start and end of a bare Python process."""
+    subprocess.run([sys.executable, "-I", "-S", "-c", "pass"], check=True)
+
+
+YARDSTICKS: dict[str, Callable[[], None]] = {
+    f.__name__: f for f in (arithmetic, memory, interpreter, disk, process)
+}
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """Wall time of one call."""
+    start = perf_counter_ns()
+    call()
+    return (perf_counter_ns() - start) / 1e9

@@ -1,0 +1,118 @@
+"""The regression check: its verdicts, its files and, as a slow test, itself on real benchmarks."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tracking import baseline
+from tracking.baseline import Reference
+from tracking.verdict import LOOKS, judge
+
+CHECK = Path(__file__).parents[2] / "bench" / "check.py"
+STEADY = Reference(ratio=2.0, noise=0.01, runs=5)
+NOISY = Reference(ratio=2.0, noise=0.05, runs=5)
+
+
+def never(names: list[str]) -> dict[str, float]:
+    raise AssertionError(f"measured again without need: {names}")
+
+
+@pytest.mark.parametrize(
+    ("reference", "ratio", "sign"),
+    [
+        (STEADY, 2.0, "~"),
+        (STEADY, 2.19, "~"),
+        (STEADY, 1.83, "~"),
+        (STEADY, 1.7, "+"),
+        (NOISY, 2.38, "~"),
+        (NOISY, 1.6, "+"),
+        (Reference(2.0, 0.5, 5), 1.5, "+"),
+    ],
+)
+def test_changes_within_the_noise_are_none(reference: Reference, ratio: float, sign: str) -> None:
+    (verdict,) = judge({"a": reference}, {"a": ratio}, never)
+    assert verdict.sign == sign
+    assert verdict.change == pytest.approx(ratio / 2.0 - 1.0)
+
+
+def test_a_slowdown_that_lasts_is_found_and_named() -> None:
+    again: list[list[str]] = []
+
+    def measure(names: list[str]) -> dict[str, float]:
+        again.append(names)
+        return {"slow": 2.6}
+
+    verdicts = {
+        v.name: v for v in judge({"slow": NOISY, "fine": STEADY}, {"slow": 2.6, "fine": 2.0}, measure)
+    }
+    assert verdicts["slow"].sign == "-"
+    assert verdicts["slow"].looks == LOOKS
+    assert verdicts["fine"].sign == "~"
+    assert again == [["slow"]] * (LOOKS - 1)
+
+
+def test_a_burst_of_noise_is_forgiven() -> None:
+    (verdict,) = judge({"a": STEADY}, {"a": 4.0}, lambda names: {"a": 2.05})
+    assert (verdict.sign, verdict.looks) == ("~", 2)
+
+
+def test_benchmarks_without_a_partner_are_told() -> None:
+    signs = {v.name: v.sign for v in judge({"old": STEADY}, {"young": 1.0}, never)}
+    assert signs == {"old": "gone", "young": "new"}
+
+
+def test_unchanged_runs_raise_no_alarm() -> None:
+    """20 simulated runs of 75 benchmarks with 3% scatter.
+
+    A false alarm needs three values in a row that are 10% too high: below 1e-6 over all runs.
+    """
+    rng = np.random.default_rng(0)
+    names = [f"b{i}" for i in range(75)]
+
+    def run(names: list[str] = names) -> dict[str, float]:
+        return {name: float(np.exp(0.03 * rng.standard_normal())) for name in names}
+
+    repeated = [run() for _ in range(5)]
+    references = {name: Reference.of([r[name] for r in repeated]) for name in names}
+    for _ in range(20):
+        assert "-" not in [v.sign for v in judge(references, run(), run)]
+
+
+def test_baselines_are_read_as_they_were_written(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "baseline.json"
+    references = {"a": Reference.of([1.0, 1.25, 0.75]), "b": STEADY}
+    baseline.write(path, {"cores": 2}, references)
+    assert baseline.read(path) == references
+    assert references["a"].noise == pytest.approx(0.25)
+    assert json.loads(path.read_text())["machine"] == {"cores": 2}
+
+
+def test_a_missing_baseline_is_said(tmp_path: Path) -> None:
+    command = [sys.executable, str(CHECK), "--baseline", str(tmp_path / "none.json")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "--update" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "benchmark_name", ["forward[paper-batch]", "exact_posterior[prior-kinematics-native]"]
+)
+def test_an_injected_slowdown_of_30_percent_is_caught(tmp_path: Path, benchmark_name: str) -> None:
+    path, part = tmp_path / "baseline.json", benchmark_name.partition("[")[0]
+    command = [sys.executable, str(CHECK), "--baseline", str(path), "-k", part]
+    subprocess.run([*command, "--update", "--runs", "4"], check=True)
+    unchanged = subprocess.run(command, capture_output=True, text=True)
+    assert unchanged.returncode == 0, unchanged.stdout
+    slowed = os.environ | {"FASTINV_BENCH_INJECT": f"{benchmark_name}:0.3"}
+    done = subprocess.run(command, capture_output=True, text=True, env=slowed)
+    assert done.returncode == 3, done.stdout
+    assert benchmark_name in done.stderr
+    assert done.stderr.count("::") == 1
