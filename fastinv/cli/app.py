@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from fastinv.cli import bench, compare, doctor, export, listing, observations, score
+from fastinv.cli import bench, check, compare, doctor, export, listing, observations, report, score
 from fastinv.cli.errors import INTERRUPTED
 
 app = typer.Typer(
@@ -28,8 +28,11 @@ _COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "bench": (bench.bench, "Train, score and time models; print the table."),
     "score": (score.score, "Score samples that another program made."),
     "compare": (compare.compare, "Compare two runs, observation by observation."),
+    "report": (report.report, "Write a run's figures and its page."),
     "export": (export.export, "Write the results of a run to files."),
     "observations": (observations.observations, "Write the published observations y*."),
+    "check-problem": (check.check_problem, "Check that a problem keeps its promises."),
+    "check-model": (check.check_model, "Check that a model keeps its promises."),
     "list": (listing.list_names, "List problems, models, presets, kernels or runs."),
     "doctor": (doctor.doctor, "Check the installation; each problem with its fix."),
 }

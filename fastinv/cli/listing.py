@@ -46,26 +46,35 @@ def list_names(
 
 
 def _problems() -> list[dict[str, Any]]:
-    from fastinv.problems import problem, problem_names
+    from fastinv.problems import PluginError, problem, problem_names
 
-    found = (problem(name) for name in problem_names())
-    return [
-        {
+    def row(name: str) -> dict[str, Any]:
+        try:
+            p = problem(name)
+        except PluginError as error:
+            return {"name": name, "title": str(error), "dim(x)": "", "dim(y)": "", "posterior": "broken"}
+        return {
             "name": p.name,
             "title": p.title,
             "dim(x)": p.dim_x,
             "dim(y)": p.dim_y,
             "posterior": "exact" if p.has_exact_posterior else "ABC",
         }
-        for p in found
-    ]
+
+    return [row(name) for name in problem_names()]
 
 
 def _models() -> list[dict[str, Any]]:
     from fastinv.models import model_info, model_names
+    from fastinv.problems import PluginError
 
-    return [
-        {
+    def row(name: str) -> dict[str, Any]:
+        try:
+            info = model_info(name)
+        except PluginError as error:
+            blank = dict.fromkeys(("family", "invertible", "loss"), "")
+            return {"name": name, "title": str(error), **blank, "origin": "broken"}
+        return {
             "name": info.name,
             "title": info.title,
             "family": info.family,
@@ -73,8 +82,8 @@ def _models() -> list[dict[str, Any]]:
             "loss": info.equations or "-",
             "origin": ("addition" if info.trained else "baseline") if info.addition else "paper",
         }
-        for info in map(model_info, (*model_names(), *model_names("baselines")))
-    ]
+
+    return [row(name) for name in (*model_names(), *model_names("baselines"))]
 
 
 def _presets() -> list[dict[str, Any]]:

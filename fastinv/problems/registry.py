@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import entry_points
 
 from fastinv.names import UnknownNameError
 from fastinv.problems.base import Problem
+from fastinv.problems.plugins import PluginError, load_plugin, plugin_names
 
 ENTRY_POINT_GROUP = "fastinv.problems"
 
@@ -38,8 +38,7 @@ BUILT_IN: dict[str, Callable[[], Problem]] = {
 
 def problem_names() -> tuple[str, ...]:
     """Names that `problem` accepts: built-in problems first, then those of installed plug-ins."""
-    plugins = {point.name for point in entry_points(group=ENTRY_POINT_GROUP)} - BUILT_IN.keys()
-    return (*BUILT_IN, *sorted(plugins))
+    return (*BUILT_IN, *plugin_names(ENTRY_POINT_GROUP, BUILT_IN))
 
 
 def problem(name: str) -> Problem:
@@ -50,6 +49,7 @@ def problem(name: str) -> Problem:
 
     Raises:
         UnknownNameError: no such problem; the message lists the close matches.
+        PluginError: another package offers it, and it does not load.
 
     Example:
         >>> problem("kinematics").dim_x
@@ -57,7 +57,11 @@ def problem(name: str) -> Problem:
     """
     if name in BUILT_IN:
         return BUILT_IN[name]()
-    for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
-        loaded: Problem = point.load()()
-        return loaded
-    raise UnknownNameError("problem", name, problem_names())
+    if name not in problem_names():
+        raise UnknownNameError("problem", name, problem_names())
+    loaded: Problem = load_plugin(ENTRY_POINT_GROUP, name, Problem, call=True)
+    if getattr(loaded, "name", None) != name:
+        raise PluginError(
+            f"plug-in {name!r} makes a problem of another name, {getattr(loaded, 'name', None)!r}"
+        )
+    return loaded

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fastinv.problems import PluginError
 from fastinv.problems import problem as problem_by_name
 from fastinv.runner import stages
 from fastinv.runner.events import Note, StageProgress
@@ -216,5 +217,5 @@ def one_line(error: BaseException) -> str:
     from fastinv.training import TrainingDivergedError
 
     text = " ".join(str(error).split()) or "no message"
-    known = isinstance(error, TrainingDivergedError | stages.SamplesNotFiniteError)
+    known = isinstance(error, TrainingDivergedError | stages.SamplesNotFiniteError | PluginError)
     return text if known else f"{type(error).__name__}: {text}"
