@@ -1,139 +1,212 @@
 """Exact MMD on a CPU against other libraries and against the machine's own limit, interleaved in one run.
 
-    python bench/mmd_cpu.py [--batch 100] [--output mmd_cpu.json]
+    python bench/mmd_cpu.py --task gaussian --output bench/results/mmd_cpu
+    python bench/mmd_cpu.py --piece memory
+    python bench/mmd_cpu.py --piece scoring
 
-Peers that are installed take part (`pip install pykeops geomloss scikit-learn`); dense torch always does.
-Pairs are "effective" ones, 3 n^2 per problem, whatever a library evaluates. Times are wall-clock, or CPU
-seconds of the process with --cpu-time, which other load disturbs less. Each figure is the median over the
-rounds, with the distance of the quartiles as its spread.
+Peers that are installed take part (`pip install 'fastinv[peers]'`); who is left out is named with the reason.
+Every contestant lives in a process of its own, so that compile flags and instruction sets can differ, and is
+first checked against the float64 reference: who is wrong gets no time. Then all are timed in turn, round
+after round. A ratio is taken within each round; the table has its median and quartiles. Pairs are "effective"
+ones, 3 n^2 per problem, whatever a library evaluates. The first run of a peer compiles for minutes: run once
+with --rounds 1 beforehand.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import json
-import statistics
+import importlib.metadata
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import machine
+import mmd_report
 import numpy as np
-import torch
+import results_file
+from mmd_contestants import BANDWIDTHS, CONTESTANTS, TASKS, Task
+from mmd_worker import Worker
 
-from fastinv.kernels import Gaussian, available_backends, mmd2
-
-Call = Callable[[], Any]
-
-
-def dense_torch(x: torch.Tensor, y: torch.Tensor, h: float) -> torch.Tensor:
-    """What users write: three n x n matrices."""
-
-    def mean(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        return torch.exp(-torch.cdist(a, b).square() / (2 * h * h)).mean((-2, -1))
-
-    return mean(x, x) + mean(y, y) - 2 * mean(x, y)
+DIMENSIONS = 4
+PACKAGES = ("numpy", "numba", "torch", "pykeops", "geomloss", "goodpoints", "scikit-learn")
+PEER_LIMIT = 1e-4
+"""Largest error of a peer relative to k(0), of its gradients relative to the largest: float32 sums."""
+OWN_LIMITS = {False: 2e-6, True: 5e-5}
 
 
-def keops(x: torch.Tensor, y: torch.Tensor, h: float) -> Call:
-    from pykeops.torch import LazyTensor
+def write_references(folder: Path, tasks: list[Task], n: int) -> None:
+    """Two problems, and what the float64 reference says about them."""
+    from fastinv.kernels import Gaussian, mmd2_terms
+    from fastinv.kernels.mmd import reference
+    from fastinv.kernels.mmd.kernel_functions import resolve
+    from fastinv.kernels.mmd.terms import estimate_weights
 
-    def mean(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        s = ((LazyTensor(a[:, :, None, :]) - LazyTensor(b[:, None, :, :])) ** 2).sum(-1)
-        return (-s / (2 * h * h)).exp().sum(2).mean((1, 2)) / b.shape[1]
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(2, n, DIMENSIONS)).astype(np.float32)
+    y = (rng.normal(size=(2, n, DIMENSIONS)) + 0.1).astype(np.float32)
+    np.savez(folder / "samples.npz", x=x, y=y)
+    for task in tasks:
+        kernel = resolve(Gaussian(*BANDWIDTHS[task.kernel]) if task.kernel in BANDWIDTHS else task.kernel)
+        spec = kernel.spec()
+        if task.gradients:
+            weights, _ = estimate_weights(n, n, spec.at_zero, unbiased=False)
+            arguments = (
+                x.astype(float),
+                y.astype(float),
+                spec,
+                np.full(2, spec.scale),
+                weights,
+                (True, True),
+            )
+            _, gx, gy = reference.means_and_gradients(*arguments)
+            np.savez(folder / f"{task}.npz", x=gx, y=gy)
+        else:
+            value = mmd2_terms(x, y, kernel=kernel, backend="reference").biased
+            np.savez(folder / f"{task}.npz", value=value, k0=spec.at_zero)
 
-    return lambda: mean(x, x) + mean(y, y) - 2 * mean(x, y)
+
+def built(name: str) -> bool:
+    """False for those of our own instruction sets that this build lacks."""
+    from fastinv.kernels import backends
+
+    kind, _, isa = name.partition(" ")
+    module = backends.native_module()
+    return kind != "native" or (module is not None and isa in module.built_isas())
 
 
-def geomloss(x: torch.Tensor, y: torch.Tensor, h: float) -> Call:
-    from geomloss import SamplesLoss
-
-    loss = SamplesLoss("gaussian", blur=h)
-    return lambda: 2 * loss(x, y)
-
-
-def scikit_learn(x: np.ndarray, y: np.ndarray, h: float) -> Call:
-    from sklearn.metrics.pairwise import rbf_kernel
-
-    def one(a: np.ndarray, b: np.ndarray) -> float:
-        pairs = ((a, a), (b, b), (a, b))
-        xx, yy, xy = (float(rbf_kernel(p, q, gamma=0.5 / h**2).mean()) for p, q in pairs)
-        return xx + yy - 2 * xy
-
-    return lambda: [one(a, b) for a, b in zip(x, y, strict=True)]
+def field(task: str, only: list[str] | None) -> tuple[list[str], dict[str, str]]:
+    """Who takes part in a task, and why others do not."""
+    taking, left_out = [], {}
+    for name, contestant in CONTESTANTS.items():
+        if (only and name not in only) or task not in contestant.tasks or not built(name):
+            continue
+        try:
+            if contestant.package:
+                importlib.metadata.version(contestant.package)
+            taking.append(name)
+        except importlib.metadata.PackageNotFoundError:
+            left_out[name] = f"{contestant.package} is not installed"
+    return taking, left_out
 
 
-def contestants(batch: int, n: int, d: int) -> dict[str, tuple[Call, int]]:
-    """Name to (call, problems in it); slow libraries get fewer problems."""
+def checked(workers: dict[str, Worker], task: Task, folder: Path) -> tuple[dict[str, float], dict[str, str]]:
+    """Errors of those who are right, and the reasons why others get no time."""
+
+    def error(name: str) -> float | str:
+        try:
+            return float(workers[name].ask(do="check", folder=str(folder), task=str(task)))
+        except RuntimeError as problem:
+            return str(problem)
+
+    with ThreadPoolExecutor(machine.cores()) as pool:
+        found = dict(zip(workers, pool.map(error, workers), strict=True))
+    errors, reasons = {}, {}
+    for name, value in found.items():
+        limit = PEER_LIMIT if CONTESTANTS[name].package else OWN_LIMITS[task.gradients]
+        if isinstance(value, str):
+            reasons[name] = value
+        elif value <= limit:
+            errors[name] = value
+        else:
+            reasons[name] = f"error {value:.1e} above {limit:.0e}"
+    return errors, reasons
+
+
+def compete(task: Task, options: argparse.Namespace) -> dict[str, Any]:
+    """One task: who is right, and their times per problem, round by round."""
+    taking, left_out = field(str(task), options.only)
+    workers = {name: Worker(name) for name in taking}
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            write_references(Path(folder), [task], options.samples)
+            errors, reasons = checked(workers, task, Path(folder))
+        left_out |= reasons
+        size = {"batch": options.batch, "n": options.samples, "d": DIMENSIONS, "seconds": options.seconds}
+        problems = {name: workers[name].ask(do="prepare", task=str(task), **size) for name in errors}
+        busy, operations = machine.multiply_adds()
+        busy()
+        seconds: dict[str, list[float]] = {name: [] for name in errors}
+        multiply_adds = []
+        for _ in range(options.rounds):
+            start = time.perf_counter()
+            busy()
+            multiply_adds.append(operations / (time.perf_counter() - start))
+            for name in errors:
+                # The threads of the one before may still be spinning.
+                time.sleep(0.03)
+                seconds[name].append(workers[name].ask(do="measure", task=str(task)))
+    finally:
+        for worker in workers.values():
+            worker.close()
+    rows = [
+        {"name": name, "error": errors[name], "problems": problems[name], "seconds": seconds[name]}
+        for name in errors
+    ]
+    return {"n": options.samples, "rows": rows, "left_out": left_out, "multiply_adds_per_s": multiply_adds}
+
+
+def memory(options: argparse.Namespace) -> dict[str, Any]:
+    """Peak memory of one call with gradients, beside its arguments, in fresh processes."""
+    task, rows = "gaussian with gradients", []
+    # Blocks of 64 KiB or more come from the system and go back to it: the peak is the call's own.
+    settings = {"MALLOC_MMAP_THRESHOLD_": "65536"}
+    taking, left_out = field(task, options.only)
+    for name in taking:
+        for batch in (1, 16):
+            worker = Worker(name, settings)
+            try:
+                size = {"batch": batch, "n": options.samples, "d": DIMENSIONS}
+                rows.append({"name": name, "batch": batch, "bytes": worker.ask(do="peak", task=task, **size)})
+            except RuntimeError as problem:
+                left_out[name] = str(problem)
+            finally:
+                worker.close()
+    return {"task": task, "n": options.samples, "rows": rows, "left_out": left_out}
+
+
+def scoring(options: argparse.Namespace) -> dict[str, Any]:
+    """Seconds to score one model over 1000 observations of 4000 samples each with the kernel `paper`."""
+    from fastinv.kernels import mmd2_terms, self_term
+
     rng = np.random.default_rng(0)
-    x, y = (rng.normal(size=(batch, n, d)).astype(np.float32) for _ in range(2))
-    few = max(1, batch // 20)
-    xt, yt = torch.from_numpy(x[:few]), torch.from_numpy(y[:few])
-    leaves = [t.clone().requires_grad_() for t in (xt, yt)]
-    many = [torch.from_numpy(a).requires_grad_() for a in (x, y)]
-    found: dict[str, tuple[Call, int]] = {}
-    kernels = {"gaussian": Gaussian(1.0), "octaves": Gaussian(0.5, 1.0, 2.0), "paper": "paper"}
-    for backend in ("native", "numba"):
-        if available_backends()[backend].available:
-            for name, kernel in kernels.items():
-                found[f"{backend} {name}"] = (
-                    lambda k=kernel, b=backend: mmd2(x, y, kernel=k, backend=b),
-                    batch,
-                )
-    for name, kernel in kernels.items():
-        found[f"fastinv {name} with gradients"] = (
-            lambda k=kernel: torch.autograd.grad(mmd2(*many, kernel=k).sum(), many),
-            batch,
-        )
-    found["torch dense"] = (lambda: dense_torch(xt, yt, 1.0), few)
-    found["torch dense with gradients"] = (
-        lambda: torch.autograd.grad(dense_torch(*leaves, 1.0).sum(), leaves),
-        few,
-    )
-    if importlib.util.find_spec("pykeops"):
-        found["pykeops"] = (keops(xt, yt, 1.0), few)
-    if importlib.util.find_spec("geomloss"):
-        found["geomloss"] = (geomloss(xt, yt, 1.0), few)
-    if importlib.util.find_spec("sklearn"):
-        found["scikit-learn"] = (scikit_learn(x[:few], y[:few], 1.0), few)
-    return found
+    truth, model = (rng.normal(size=(1000, 4000, DIMENSIONS)).astype(np.float32) for _ in range(2))
+    kept = self_term(truth, "paper")
+    whole, shared = [], []
+    for _ in range(options.rounds):
+        start = time.perf_counter()
+        mmd2_terms(model, truth, kernel="paper")
+        middle = time.perf_counter()
+        mmd2_terms(model, truth, kernel="paper", y_self=kept)
+        whole.append(middle - start)
+        shared.append(time.perf_counter() - middle)
+    return {"observations": 1000, "n": 4000, "seconds": whole, "seconds_with_kept_self_term": shared}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--batch", type=int, default=100)
-    parser.add_argument("--samples", type=int, default=1000)
-    parser.add_argument("--dimensions", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--cpu-time", action="store_true", help="CPU seconds of the process, not wall-clock")
-    parser.add_argument("--output", type=Path)
-    arguments = parser.parse_args()
-    clock = time.process_time if arguments.cpu_time else time.perf_counter
-    calls = contestants(arguments.batch, arguments.samples, arguments.dimensions)
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for call, _ in calls.values():
-        call()
-    for _ in range(arguments.rounds):
-        for name, (call, problems) in calls.items():
-            start = clock()
-            call()
-            times[name].append((clock() - start) / problems)
-    base = statistics.median(times["native gaussian" if "native gaussian" in times else "numba gaussian"])
-    rows = []
-    for name, seconds in times.items():
-        low, middle, high = (float(v) for v in np.quantile(seconds, [0.25, 0.5, 0.75]))
-        pairs = 3 * arguments.samples**2 / middle
-        rows.append(
-            {"name": name, "seconds": [low, middle, high], "pairs_per_s": pairs, "times": middle / base}
-        )
-        spread = f"+-{(high - low) / middle:.0%}"
-        print(f"{name:34} {pairs / 1e9:7.2f} G pairs/s  {middle / base:8.2f} x the time  {spread}")
-    if arguments.output is not None:
-        arguments.output.write_text(json.dumps(rows, indent=1) + "\n")
+    parser.add_argument("--piece", choices=("peers", "memory", "scoring"), default="peers")
+    parser.add_argument("--task", choices=tuple(TASKS), action="append", help="gaussian if left out")
+    parser.add_argument("--only", action="append", metavar="NAME", help=f"of {', '.join(CONTESTANTS)}")
+    parser.add_argument("--batch", type=int, default=1000, help="problems at most (default 1000)")
+    parser.add_argument("--samples", type=int, default=1000, help="samples of each problem (default 1000)")
+    parser.add_argument("--seconds", type=float, default=0.3, help="aim for a call of a slow contestant")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--output", type=Path, help="result files without suffix, which later runs add to")
+    options = parser.parse_args()
+    result: dict[str, Any] = {"machine": machine.describe(PACKAGES)}
+    if options.piece == "peers":
+        chosen = [TASKS[name] for name in options.task or ["gaussian"]]
+        result["tasks"] = {str(task): compete(task, options) for task in chosen}
+    else:
+        result[options.piece] = memory(options) if options.piece == "memory" else scoring(options)
+    print(mmd_report.markdown(result))
+    if options.output is not None:
+        results_file.update(options.output, result, mmd_report.markdown)
     return 0
 
 

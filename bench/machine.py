@@ -1,0 +1,106 @@
+"""What machine a result was measured on, and that machine's own limit in multiply-adds."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+SOURCE = Path(__file__).with_name("fma_rate.cpp")
+
+
+def cores() -> int:
+    """CPUs that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cpu_name() -> str:
+    """The CPU as the operating system calls it."""
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        lines = dict(
+            line.split(":", 1)
+            for line in information.read_text().split("\n\n")[0].splitlines()
+            if ":" in line
+        )
+        named = {key.strip(): value.strip() for key, value in lines.items()}
+        if "model name" in named:
+            family, model = named.get("cpu family", "?"), named.get("model", "?")
+            return f"{named['model name']} (family {family}, model {model})"
+    return platform.processor() or platform.machine()
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Versions of the packages that are installed, and of Python."""
+    found = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def describe(packages: Iterable[str]) -> dict[str, object]:
+    """CPU, cores, back ends and versions: what a reader needs to place the figures."""
+    from fastinv.kernels import available_backends
+
+    return {
+        "cpu": cpu_name(),
+        "cores": cores(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "native": available_backends()["native"].detail,
+        "versions": versions(packages),
+    }
+
+
+def as_markdown(machine: dict[str, object]) -> str:
+    """The description as one paragraph."""
+    listed = machine["versions"]
+    assert isinstance(listed, dict)
+    packages = ", ".join(f"{name} {version}" for name, version in listed.items())
+    return (
+        f"Machine: {machine['cpu']}, {machine['cores']} cores, {machine['system']}; {machine['native']}.\n"
+        f"Versions: {packages}."
+    )
+
+
+def multiply_adds(target: float = 0.1) -> tuple[Callable[[], object], float]:
+    """A call that keeps every core busy with multiply-adds in registers, and how many it does.
+
+    Args:
+        target: seconds that the call should take.
+
+    Raises:
+        RuntimeError: where no C++ compiler is installed.
+    """
+    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
+    if not compiler:
+        raise RuntimeError("no C++ compiler to build the multiply-add loop with")
+    folder = tempfile.mkdtemp()
+    target_file = Path(folder) / "fma_rate.so"
+    flags = ["-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC"]
+    subprocess.run([compiler, *flags, str(SOURCE), "-o", str(target_file)], check=True)
+    library = ctypes.CDLL(str(target_file))
+    shutil.rmtree(folder)
+    library.multiply_adds.argtypes = [ctypes.c_size_t]
+    library.multiply_adds.restype = ctypes.c_float
+    # A step takes about 12 cycles where a core starts one multiply-add per cycle, 6 where it starts two.
+    steps = int(target * 3e9 / 12)
+
+    def call() -> None:
+        # ctypes lets go of the interpreter lock, so that the threads run side by side.
+        threads = [threading.Thread(target=library.multiply_adds, args=(steps,)) for _ in range(cores())]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    return call, float(steps) * library.lanes_per_step() * cores()

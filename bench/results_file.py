@@ -1,0 +1,35 @@
+"""Result files that grow piece by piece: JSON for machines, and the Markdown made from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A Markdown table; all columns but the first are aligned to the right."""
+    lines = ["| " + " | ".join(header) + " |", "|---|" + "---:|" * (len(header) - 1)]
+    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def update(prefix: Path, changes: dict[str, Any], markdown: Callable[[dict[str, Any]], str]) -> None:
+    """Sets keys of PREFIX.json, one level deep for dictionaries, and writes PREFIX.md anew.
+
+    Args:
+        prefix: path of the result without its suffix.
+        changes: what was measured; a dictionary replaces the entries that it has and leaves others.
+        markdown: makes the page from the whole result.
+    """
+    target = prefix.with_suffix(".json")
+    result: dict[str, Any] = json.loads(target.read_text()) if target.exists() else {}
+    for key, value in changes.items():
+        if isinstance(value, dict) and key != "machine":
+            result[key] = {**result.get(key, {}), **value}
+        else:
+            result[key] = value
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(result, indent=1) + "\n")
+    prefix.with_suffix(".md").write_text(markdown(result).rstrip() + "\n")
