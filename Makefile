@@ -10,7 +10,7 @@ BUILD  := pyproject.toml constraints.txt CMakeLists.txt $(shell find kernels -na
 SAY_BACKEND := $(BIN)/python -c "from fastinv.kernels import available_backends as b; n = b()['native']; n.available or print('note:', n.detail + '; Numba serves instead: same results, slower MMD and samplers. See: fastinv doctor')"
 
 .DEFAULT_GOAL := help
-.PHONY: help bench bench-check bench-baseline test test-slow sanitize lint format types build clean
+.PHONY: help bench bench-check bench-baseline test test-slow sanitize lint format types dist build clean
 
 help: ## list the tasks
 	@grep -E '^[a-z-]+:.*##' Makefile | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -59,6 +59,9 @@ types: $(VENV)/.developing ## static types
 format: $(VENV)/.developing ## format the sources
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+dist: $(VENV)/.developing ## source distribution and wheel, tried in an empty environment
+	$(BIN)/python tests/wheel.py $(ARGS)
 
 build: $(VENV)/.developing ## rebuild the C++ extension now
 	$(PIP) --editable . && touch $(VENV)/.installed $(VENV)/.developing
