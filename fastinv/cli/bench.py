@@ -18,6 +18,7 @@ from fastinv.cli.errors import (
     checking,
     command,
 )
+from fastinv.cli.report import draw_quickly
 from fastinv.cli.targets import STDOUT, Target, check_targets, export_all
 
 if TYPE_CHECKING:
@@ -93,6 +94,9 @@ def bench(
     clamp_outliers: Annotated[
         bool, typer.Option("--clamp-outliers", help="Clamp outliers before averaging, as the paper does.")
     ] = False,
+    figures: Annotated[
+        bool, typer.Option("--figures/--no-figures", help="Draw figures into the run's folder at the end.")
+    ] = True,
     runs: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of runs.")] = RUNS,
     run: Annotated[
         str | None, typer.Option(metavar="NAME", help="Name of the run. Default: made from the settings.")
@@ -139,8 +143,10 @@ def bench(
         again = _redo(redo or [], models)
         folder = runs / _run_name(run or settings.run_name)
     options: dict[str, Any] = {"redo": again, "only_missing": only_missing, "jobs": jobs, "cluster": cluster}
-    code = _carry_out(settings, models, folder, fresh, options)
+    code, changed = _carry_out(settings, models, folder, fresh, options)
     missed = _show(folder, models, targets, clamp_outliers, gates)
+    if figures and code in (OK, FAILED):
+        draw_quickly(folder, changed)
     return ACCURACY if missed and code == OK else code
 
 
@@ -192,8 +198,11 @@ def _carry_out(
     folder: Path,
     fresh: bool,
     options: dict[str, Any],
-) -> int:
-    """Do what is due; returns the exit code. What is finished stays saved, whatever happens."""
+) -> tuple[int, bool]:
+    """Do what is due; returns the exit code and whether anything came in.
+
+    What is finished stays saved, whatever happens.
+    """
     from fastinv.cli.progress import watching
     from fastinv.posteriors import cache_folder
     from fastinv.runner import ClusterError, run_benchmark
@@ -224,8 +233,8 @@ def _carry_out(
         raise UsageError(str(error)) from error
     except KeyboardInterrupt as stop:
         typer.echo("stopped; what is finished is saved, and the same command goes on from here", err=True)
-        return TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
-    return FAILED if outcome.failed else OK
+        return TERMINATED if isinstance(stop, Terminated) else INTERRUPTED, True
+    return FAILED if outcome.failed else OK, outcome.computed > 0
 
 
 def _gates(texts: list[str]) -> list[AccuracyGate]:

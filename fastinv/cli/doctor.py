@@ -13,8 +13,8 @@ import typer
 
 from fastinv.cli.errors import FAILED, OK, command
 
-REQUIRED = ("numpy", "scipy", "torch", "numba", "safetensors", "rich", "typer")
-OPTIONAL = ("triton", "pyarrow", "matplotlib")
+REQUIRED = ("numpy", "scipy", "torch", "numba", "safetensors", "rich", "typer", "matplotlib", "jinja2")
+OPTIONAL = ("triton", "pyarrow")
 SIGNS = {"ok": "ok     ", "slow": "slower ", "missing": "missing", "broken": "BROKEN "}
 
 

@@ -14,7 +14,7 @@ from fastinv.reports.columns import MODELS, NAME, POSTERIOR, RESIMULATION, Colum
 from fastinv.reports.published import published
 from fastinv.reports.reading import reading
 from fastinv.reports.results import ProblemResult, Row
-from fastinv.reports.text import Glyphs, count, glyphs
+from fastinv.reports.text import Glyphs, count, glyphs, printable
 
 WIDE = 124
 
@@ -98,11 +98,6 @@ def _title(result: ProblemResult, signs: Glyphs) -> str:
     )
 
 
-def _printable(text: str) -> str:
-    """Without control characters: a message may come from anywhere, and a terminal obeys what it is sent."""
-    return "".join(c if c.isprintable() else " " for c in text)
-
-
 def _notes(result: ProblemResult, signs: Glyphs) -> list[str]:
     notes = [
         *reading(result, signs),
@@ -118,7 +113,7 @@ def _notes(result: ProblemResult, signs: Glyphs) -> list[str]:
     for row in (result.floor, *result.rows):
         if row.status == "failed":
             where = f" (details: {row.log})" if row.log else ""
-            notes.append(_printable(f"{row.name} failed: {row.error}{where}"))
+            notes.append(printable(f"{row.name} failed: {row.error}{where}"))
     if waiting := [row.name for row in result.rows if row.status == "skipped"]:
         notes.append(f"Not finished: {', '.join(waiting)}; the same command goes on from here.")
     return notes

@@ -89,3 +89,13 @@ def count(value: int) -> str:
         '212 345'
     """
     return f"{value:,}".replace(",", " ")
+
+
+def printable(text: str) -> str:
+    """Without control characters: a message may come from anywhere, and a terminal obeys what it is sent.
+
+    Example:
+        >>> printable("a\\x1b[31mb")
+        'a [31mb'
+    """
+    return "".join(c if c.isprintable() else " " for c in text)

@@ -20,8 +20,9 @@ MAIN = f"""
 from fastinv.presets import PRESETS, Preset
 PRESETS["tiny"] = {TINY!r}
 PRESETS["long"] = Preset("long", 5000, 2000, 100, 500, 8, 50)
-from fastinv.cli import main
-main()
+import fastinv.cli.bench
+fastinv.cli.bench.draw_quickly = lambda folder, changed: None
+fastinv.cli.main()
 """
 
 
@@ -31,6 +32,8 @@ def _tiny(
 ) -> Iterator[None]:
     monkeypatch.setitem(PRESETS, "tiny", TINY)
     monkeypatch.setenv("FASTINV_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    # Figures take seconds; tests/reports draws them.
+    monkeypatch.setattr("fastinv.cli.bench.draw_quickly", lambda folder, changed: None)
     monkeypatch.chdir(tmp_path)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -1,0 +1,208 @@
+"""The page of a run: tables, figures, settings and provenance in one file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import fastinv
+from fastinv.reports.columns import MODELS, POSTERIOR, RESIMULATION, Column, best_rows
+from fastinv.reports.published import COUNTS, published
+from fastinv.reports.reading import reading
+from fastinv.reports.results import ProblemResult, Row
+from fastinv.reports.text import UNICODE, count
+
+if TYPE_CHECKING:
+    import jinja2
+
+    from fastinv.reports.html.inline import InlineFigure
+
+MAX_SETTING = 300
+ALONE = ("no image", "ms per 1000")
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of the table.
+
+    Attributes:
+        text: what it shows.
+        key: what rows are sorted by: a number, or text; empty where there is nothing.
+        head: heading of its column, shown beside it on a phone.
+        best: whether it is the best of its column.
+    """
+
+    text: str
+    key: str
+    head: str
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """A row of the table, with an anchor that others can link to."""
+
+    anchor: str
+    name: str
+    status: str
+    is_floor: bool
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """All that the page says of one problem."""
+
+    anchor: str
+    result: ProblemResult
+    summary: str
+    reading: tuple[str, ...]
+    heads: tuple[str, ...]
+    rows: tuple[TableRow, ...]
+    failures: tuple[tuple[str, str], ...]
+    other_counts: bool
+    figures: tuple[InlineFigure, ...]
+
+
+def environment() -> jinja2.Environment:
+    """Templates that escape everything; text in a page may come from files that anyone made."""
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("fastinv.reports.html"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def script_policy(script: str) -> str:
+    """The content security policy's word for the one script that a page may run."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def render_page(
+    name: str,
+    results: Sequence[ProblemResult],
+    figures: Sequence[InlineFigure],
+    notes: Sequence[str],
+    settings: Mapping[str, Any],
+) -> str:
+    """The page.
+
+    Args:
+        name: of the run.
+        results: its tables.
+        figures: its figures.
+        notes: what is missing from the figures, and why.
+        settings: of the run.
+
+    Returns:
+        HTML that loads nothing from anywhere.
+    """
+    templates = environment()
+    script = templates.get_template("sort.js").render()
+    provenance = results[0].provenance if results else {}
+    return templates.get_template("report.html").render(
+        name=name,
+        version=fastinv.__version__,
+        policy=script_policy(script),
+        script=script,
+        style=templates.get_template("style.css").render(),
+        sections=[_section(result, figures) for result in results],
+        shared=[figure for figure in figures if not figure.problem],
+        notes=notes,
+        settings=list(_flat(settings)),
+        provenance=list(_flat(provenance)),
+    )
+
+
+def _section(result: ProblemResult, figures: Sequence[InlineFigure]) -> Section:
+    columns = _columns()
+    best = [best_rows(column, result.rows) for _, column in columns]
+    other = result.has_counts and result.counts != COUNTS
+    return Section(
+        anchor=_anchor(result.problem),
+        result=result,
+        summary=_summary(result),
+        reading=tuple(reading(result, UNICODE)),
+        heads=("model", *(head for head, _ in columns)),
+        rows=tuple(_row(result, row, columns, best) for row in (result.floor, *result.rows)),
+        failures=tuple((row.name, row.error or "") for row in result.rows if row.status == "failed"),
+        other_counts=other and any(published(result.problem, row.name).err_post for row in result.rows),
+        figures=tuple(figure for figure in figures if figure.problem == result.problem),
+    )
+
+
+def _summary(result: ProblemResult) -> str:
+    seeds = ", ".join(map(str, result.seeds))
+    text = (
+        f"Preset {result.preset}, seed {seeds}, {count(result.observations)} observations × "
+        f"{count(result.samples)} samples, kernel {result.kernel}"
+    )
+    text += f", counts {result.counts}" if result.has_counts else ""
+    return f"{text}, outliers clamped." if result.clamped else f"{text}."
+
+
+def _row(
+    result: ProblemResult, row: Row, columns: Sequence[tuple[str, Column]], best: Sequence[set[str]]
+) -> TableRow:
+    cells = []
+    for (head, column), names in zip(columns, best, strict=True):
+        text = column.text(result, row, UNICODE)
+        value = column.rank(row) if column.rank is not None else None
+        key = _key(text) if value is None else repr(value)
+        shown = UNICODE.dash if text is None else text
+        cells.append(Cell(shown, key, head, row is not result.floor and row.name in names))
+    return TableRow(
+        anchor=f"{_anchor(result.problem)}-{_anchor(row.name)}",
+        name=row.name,
+        status=row.status,
+        is_floor=row is result.floor,
+        cells=tuple(cells),
+    )
+
+
+def _key(text: str | None) -> str:
+    """What a text is sorted by: the first number in it, else itself.
+
+    Example:
+        >>> _key("212 345"), _key("[0.02 0.03]"), _key("<1e-15"), _key("yes"), _key(None)
+        ('212345', '0.02', '1e-15', 'yes', '')
+    """
+    if text is None:
+        return ""
+    number = _NUMBER.search(re.sub(r"(?<=\d) (?=\d{3}\b)", "", text))
+    return number[0] if number is not None else text
+
+
+def _columns() -> list[tuple[str, Column]]:
+    """The table's columns with headings that can stand alone, as they do on a phone."""
+    groups = (("Err_post ", POSTERIOR), ("Err_resim ", RESIMULATION), ("", MODELS))
+    found = []
+    for prefix, group in groups:
+        for column in group.columns:
+            head = " ".join(column.head.replace("-\n", "").split())
+            alone = head in ALONE or head.startswith(prefix)
+            found.append((head if alone else prefix + head, column))
+    return found
+
+
+def _anchor(name: str) -> str:
+    return re.sub(r"[^\w.-]", "_", name)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested settings as (dotted name, text)."""
+    for name, value in values.items():
+        if isinstance(value, Mapping) and len(prefix) < 100:
+            yield from _flat(value, f"{prefix}{name}.")
+            continue
+        text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+        yield f"{prefix}{name}", text if len(text) <= MAX_SETTING else f"{text[:MAX_SETTING]}…"
