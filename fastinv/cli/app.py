@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from fastinv.cli import bench, check, compare, doctor, export, listing, observations, report, score
-from fastinv.cli.errors import INTERRUPTED
 
 app = typer.Typer(
     name="fastinv",
@@ -55,19 +52,3 @@ def _root(
     ] = False,
 ) -> None:
     """Options that come before the command."""
-
-
-def main() -> None:
-    """Entry point of the console script."""
-    for stream in (sys.stdout, sys.stderr):
-        # A sign that the terminal's encoding lacks must never end a run of hours.
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
-    try:
-        app()
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output went away (`fastinv list | head`); that is no failure.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)

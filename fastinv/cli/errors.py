@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn, ParamSpec
 
+from fastinv.cli import INTERRUPTED as INTERRUPTED
+from fastinv.cli import interruptible
+
 OK, FAILED, USAGE, REGRESSION, ACCURACY = 0, 1, 2, 3, 4
-INTERRUPTED = 130
 TERMINATED = 143
 
 P = ParamSpec("P")
@@ -43,6 +45,7 @@ def command(body: Callable[P, int | None]) -> Callable[P, None]:
 
         signal.signal(signal.SIGTERM, _terminate)
         try:
+            interruptible()
             code = body(*args, **kwargs)
         except UsageError as error:
             fail(str(error), USAGE)
