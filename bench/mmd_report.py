@@ -41,11 +41,12 @@ def _share(multiply_adds: Any, evaluated: Any) -> str:
     """How near the first contestant comes to the machine's multiply-adds, measured in the same rounds."""
     low, middle, high = _quartiles(evaluated * MULTIPLY_ADDS_PER_PAIR / multiply_adds)
     rate = float(np.median(multiply_adds))
-    limit = 1.5 * rate / MULTIPLY_ADDS_PER_PAIR
+    each = MULTIPLY_ADDS_PER_PAIR
+    limit = 1.5 * rate / each
     return (
-        f"Limit: the cores do {rate / 1e9:.0f} G multiply-adds/s in registers, measured in the same "
-        f"rounds;\nat {MULTIPLY_ADDS_PER_PAIR} of them for each of the 2 n² pairs evaluated that is {limit / 1e9:.1f} G "
-        f"effective pairs/s. Reached: {middle:.0%} ({low:.0%} to {high:.0%})."
+        f"Limit: the cores do {rate / 1e9:.0f} G multiply-adds/s in registers, measured in the same rounds.\n"
+        f"At {each} for each of the 2 n² pairs evaluated that is {limit / 1e9:.1f} G effective\n"
+        f"pairs/s. Reached: {middle:.0%} ({low:.0%} to {high:.0%})."
     )
 
 
