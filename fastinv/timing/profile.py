@@ -1,0 +1,266 @@
+"""A model's inference profile: latency, throughput, memory, distance to the machine's limit, by mode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from fastinv.timing.checking import Check, check
+from fastinv.timing.measure import Plan, Timing, measure, measure_all
+from fastinv.timing.modes import MODES, ModeUnavailableError, Sampler, available, one_line
+from fastinv.timing.resources import free_bytes, joules_per_call, peak_bytes
+from fastinv.timing.roofline import Machine, measure_machine, work_of
+
+if TYPE_CHECKING:
+    from fastinv.models import PosteriorModel
+
+SAMPLES = 1000
+BATCHES = tuple(10**k for k in range(7))
+# One call of more than this is not repeated: a throughput of seconds per call needs no more.
+_LONG = Plan(relative=0.05, min_repeats=3, min_warmup=1, max_warmup=3, budget_s=0.5)
+# Working memory per sample that a batch is refused for before it is tried: noise, samples and layers' copies.
+_COPIES = 8
+
+
+@dataclass(frozen=True)
+class Point:
+    """Throughput at one batch size.
+
+    Attributes:
+        batch: samples per call.
+        timing: of a call, None where it was not measured.
+        note: why it was not, empty where it was.
+    """
+
+    batch: int
+    timing: Timing | None
+    note: str = ""
+
+    @property
+    def per_second(self) -> float | None:
+        """Samples per second."""
+        return None if self.timing is None else self.batch / (1e-3 * self.timing.median_ms)
+
+
+@dataclass(frozen=True)
+class ModeProfile:
+    """A mode's figures; those that were not taken are None.
+
+    Attributes:
+        mode: its name.
+        status: "ok", "unavailable" or "wrong" (its samples are not eager's; no time is given).
+        reason: why it is not "ok".
+        prepare_s: seconds to prepare it for a call of 1000 samples: copying, compiling or capturing.
+        check: its samples against eager's.
+        latency: of 1000 samples for one y*.
+        cold: the same with a cold L2 cache (CUDA).
+        single: of one sample.
+        peak_bytes: memory needed for 1000 samples beyond the model itself.
+        of_limit: the shortest time that the machine's limits allow over the latency, 0 to 1.
+        joules_per_million: energy of a million samples, drawn 1000 at a time.
+        points: throughput by batch size.
+    """
+
+    mode: str
+    status: str = "ok"
+    reason: str = ""
+    prepare_s: float | None = None
+    check: Check | None = None
+    latency: Timing | None = None
+    cold: Timing | None = None
+    single: Timing | None = None
+    peak_bytes: int | None = None
+    of_limit: float | None = None
+    joules_per_million: float | None = None
+    points: tuple[Point, ...] = ()
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A model's inference profile on one device.
+
+    Attributes:
+        model: its name.
+        problem: its problem's.
+        parameters: trainable parameters.
+        device: "cpu" or "cuda".
+        threads: of torch.
+        machine: measured limits of the device.
+        flops: of the products of matrices for 1000 samples.
+        modes: one entry per mode, in the order asked for.
+    """
+
+    model: str
+    problem: str
+    parameters: int
+    device: str
+    threads: int
+    machine: Machine
+    flops: float
+    modes: tuple[ModeProfile, ...]
+
+    @property
+    def best(self) -> ModeProfile | None:
+        """The fastest mode for 1000 samples among those that keep float32."""
+        return fastest([m for m in self.modes if MODES[m.mode].exact])
+
+
+def fastest(modes: Sequence[ModeProfile]) -> ModeProfile | None:
+    """The mode with the shortest latency, None where none was timed."""
+    timed = [(m.latency.median_ms, i) for i, m in enumerate(modes) if m.latency is not None]
+    return modes[min(timed)[1]] if timed else None
+
+
+def default_modes(device: str) -> tuple[str, ...]:
+    """Every mode that the device has."""
+    return tuple(name for name in MODES if available(name, device) is None)
+
+
+OnStep = Callable[[Sequence[ModeProfile], str], None]
+
+
+def profile_model(
+    model: PosteriorModel,
+    *,
+    modes: Sequence[str] = (),
+    batches: Sequence[int] = BATCHES,
+    plan: Plan | None = None,
+    machine: Machine | None = None,
+    on_step: OnStep = lambda so_far, step: None,
+) -> Profile:
+    """Measure a model's sampling in several modes.
+
+    Latencies of all modes are taken interleaved, against each other; throughput then mode by mode. A mode
+    that the machine or the model lacks, and one whose samples are not eager's, becomes a row with its reason.
+
+    Args:
+        model: any but a baseline; what it does in eval mode is measured.
+        modes: keys of `fastinv.timing.modes.MODES`; all that the device has if empty.
+        batches: batch sizes of the throughput; empty for none.
+        plan: how exactly latencies are measured.
+        machine: measured limits; measured anew if None.
+        on_step: called with what is known so far and what comes next.
+
+    Raises:
+        ModeUnavailableError: the model has no network that could be run in modes.
+    """
+    return _Profiler(model, plan or Plan(budget_s=2.0), on_step).run(modes, batches, machine)
+
+
+class _Profiler:
+    def __init__(self, model: PosteriorModel, plan: Plan, on_step: OnStep) -> None:
+        self.model, self.plan, self.on_step = model.eval(), plan, on_step
+        self.device = model.device.type
+        observation = model.problem.observations(1)
+        self.y = torch.as_tensor(observation, dtype=torch.float32, device=model.device)
+        self.rows: dict[str, ModeProfile] = {}
+
+    def run(self, modes: Sequence[str], batches: Sequence[int], machine: Machine | None) -> Profile:
+        chosen = tuple(dict.fromkeys(modes)) or default_modes(self.device)
+        Sampler(self.model, self.y, 1)  # raises at once where the model has no network
+        self._step("limits of the machine")
+        machine = machine or measure_machine(self.device)
+        work = work_of(self.model, self.y, SAMPLES)
+        samplers: dict[str, tuple[Sampler, Sampler]] = {}
+        for mode in chosen:
+            self._step(f"preparing {mode}")
+            if (made := self._prepare(mode)) is not None:
+                samplers[mode] = made
+        self._latencies(samplers)
+        for mode, (sampler, _) in samplers.items():
+            row = self.rows[mode]
+            assert row.latency is not None
+            shortest = work.shortest_ms(machine, bf16="bf16" in mode)
+            energy = joules_per_call(sampler, self.device)
+            self.rows[mode] = replace(
+                row,
+                of_limit=shortest / row.latency.median_ms,
+                peak_bytes=peak_bytes(sampler, self.device),
+                joules_per_million=None if energy is None else energy * 1e6 / SAMPLES,
+            )
+        for mode in samplers:
+            self._throughput(mode, batches)
+        spec = self.model.spec
+        return Profile(
+            spec.model,
+            spec.problem,
+            self.model.parameter_count,
+            self.device,
+            torch.get_num_threads(),
+            machine,
+            work.flops,
+            tuple(self.rows[mode] for mode in chosen),
+        )
+
+    def _step(self, what: str) -> None:
+        self.on_step(tuple(self.rows.values()), what)
+
+    def _prepare(self, mode: str) -> tuple[Sampler, Sampler] | None:
+        """Samplers of 1000 and of one sample; None where there is a reason against it."""
+        self.rows[mode] = ModeProfile(mode, "unavailable", "not prepared")
+        try:
+            many = Sampler(self.model, self.y, SAMPLES, mode)
+            single = Sampler(self.model, self.y, 1, mode)
+        except ModeUnavailableError as error:
+            self.rows[mode] = ModeProfile(mode, "unavailable", str(error))
+            return None
+        found = check(many, self.model)
+        one = check(single, self.model, calls=8) if found.passed else found
+        if not one.passed:
+            self.rows[mode] = ModeProfile(mode, "wrong", one.reason, many.prepare_s, one)
+            return None
+        self.rows[mode] = ModeProfile(mode, prepare_s=many.prepare_s, check=found)
+        return many, single
+
+    def _latencies(self, samplers: dict[str, tuple[Sampler, Sampler]]) -> None:
+        self._step("latency of 1000 samples")
+        many = {mode: pair[0] for mode, pair in samplers.items()}
+        latency = measure_all(many, device=self.device, plan=self.plan)
+        cold = measure_all(many, device=self.device, plan=self.plan, cold=True) if self._cuda else {}
+        self._step("latency of one sample")
+        single = measure_all({m: p[1] for m, p in samplers.items()}, device=self.device, plan=self.plan)
+        for mode in samplers:
+            self.rows[mode] = replace(
+                self.rows[mode], latency=latency[mode], cold=cold.get(mode), single=single[mode]
+            )
+
+    @property
+    def _cuda(self) -> bool:
+        return self.device == "cuda"
+
+    def _throughput(self, mode: str, batches: Sequence[int]) -> None:
+        full = ""
+        for batch in sorted(batches):
+            self._step(f"{mode}: {batch:,} samples per call")
+            point = Point(batch, None, full) if full else self._point(mode, batch)
+            full = point.note if point.note.startswith("does not fit") else ""
+            row = self.rows[mode]
+            self.rows[mode] = replace(row, points=(*row.points, point))
+
+    def _point(self, mode: str, batch: int) -> Point:
+        needed = batch * (self.model.noise_width + self.model.problem.dim_x) * 4 * _COPIES
+        free = free_bytes(self.device)
+        if free is not None and needed > free:
+            return Point(batch, None, f"does not fit: needs {needed / 2**30:.1f} GiB")
+        try:
+            sampler = Sampler(self.model, self.y, batch, mode)
+            found = check(sampler, self.model, calls=1 if batch > SAMPLES else 2)
+            if not found.passed:
+                return Point(batch, None, found.reason)
+            return Point(batch, measure(sampler, device=self.device, plan=_LONG))
+        except ModeUnavailableError as error:
+            return Point(batch, None, str(error))
+        except (MemoryError, RuntimeError) as error:
+            if not _is_memory(error):
+                raise
+            return Point(batch, None, f"does not fit: {one_line(error)}")
+        finally:
+            if self._cuda:
+                torch.cuda.empty_cache()
+
+
+def _is_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "not enough memory" in str(error)

@@ -1,0 +1,144 @@
+"""Execution modes of sampling: the same samples in each, and a reason where there are none."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+import fastinv
+from fastinv.models import PosteriorModel, model_names
+from fastinv.timing import modes
+from fastinv.timing.checking import Check, check
+from fastinv.timing.modes import MODES, ModeUnavailableError, Sampler, available, piece
+
+
+def build(name: str, problem: str = "kinematics") -> tuple[PosteriorModel, torch.Tensor]:
+    owner = fastinv.problem(problem)
+    model = fastinv.model(name, owner, preset="smoke").eval()
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(0.02 * torch.randn(p.shape, generator=torch.Generator().manual_seed(1)))
+    return model, torch.from_numpy(owner.observations(1)).float()
+
+
+@pytest.mark.parametrize("problem", ["kinematics", "ballistics"])
+@pytest.mark.parametrize("name", model_names())
+def test_quick_modes_draw_what_eager_draws(name: str, problem: str) -> None:
+    model, y = build(name, problem)
+    for mode in ("eager", "packed", "bf16", "bf16-packed"):
+        if mode != "eager" and problem == "kinematics" and name in ("iresnet", "invauto"):
+            with pytest.raises(ModeUnavailableError, match="no network in it takes part"):
+                Sampler(model, y, 200, mode)
+            continue
+        sampler = Sampler(model, y, 200, mode)
+        found = check(sampler, model)
+        assert found.passed, (mode, found)
+        assert sampler.prepare_s > 0
+        if mode == "eager":
+            assert found.largest == 0.0
+        if mode == "bf16" and name == "cinn":
+            assert found.largest > 1e-5, "it must really multiply in lower precision"
+
+
+def test_a_large_batch_is_drawn_in_pieces() -> None:
+    model, y = build("mdn")
+    assert piece(100_000, 16_384) == 12_500
+    sampler = Sampler(model, y, 100_000, "packed")
+    samples = sampler()
+    assert samples.shape == (1, 100_000, 4)
+    with torch.no_grad():
+        torch.testing.assert_close(samples, model.draw(y, sampler.noise), rtol=1e-4, atol=1e-4)
+
+
+def test_compiled_draws_what_eager_draws() -> None:
+    if (reason := available("compiled", "cpu")) is not None:
+        pytest.skip(reason)
+    model, y = build("autoencoder")
+    found = check(Sampler(model, y, 64, "compiled"), model)
+    assert found.passed, found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["compiled", "compiled-max"])
+@pytest.mark.parametrize("name", [n for n in model_names() if n != "iresnet"])
+def test_compiled_modes_of_every_model(name: str, mode: str) -> None:
+    model, y = build(name, "ballistics")
+    found = check(Sampler(model, y, 1000, mode), model)
+    assert found.passed, found
+
+
+def test_what_cannot_be_compiled_says_so() -> None:
+    model, y = build("iresnet")
+    with pytest.raises(ModeUnavailableError, match=r"^not compiled: "):
+        Sampler(model, y, 10, "compiled")
+
+
+def test_what_the_machine_lacks_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, y = build("mdn")
+    for mode in ("cudagraph", "tf32", "bf16-cudagraph"):
+        with pytest.raises(ModeUnavailableError, match="CUDA"):
+            Sampler(model, y, 10, mode)
+    with pytest.raises(ModeUnavailableError, match="no mode 'egaer'"):
+        Sampler(model, y, 10, "egaer")
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    assert "apt install g++" in str(available("compiled", "cpu"))
+    assert available("packed", "cuda") == "for CPUs only"
+    assert all(available(name, "cpu") is None or MODES[name] for name in MODES)
+
+
+def test_a_baseline_has_no_modes() -> None:
+    model = fastinv.model("mcmc", fastinv.problem("kinematics"))
+    with pytest.raises(ModeUnavailableError, match="no network"):
+        Sampler(model, torch.zeros(1, 2), 10)
+
+
+class Broken(Sampler):
+    """Spoils what the sampler draws."""
+
+    how = "shift"
+
+    def __call__(self) -> torch.Tensor:
+        samples = super().__call__().clone()
+        if self.how == "nan":
+            samples[0, 3, 1] = torch.nan
+        elif self.how == "shift":
+            samples[0, :10] += 1.0
+        return samples
+
+
+@pytest.mark.parametrize(("how", "reason"), [("nan", "NaN"), ("shift", "off by more than")])
+def test_a_mode_that_errs_is_found_out(how: str, reason: str) -> None:
+    model, y = build("mdn")
+    sampler = Broken(model, y, 100)
+    sampler.how = how
+    found = check(sampler, model)
+    assert not found.passed
+    assert reason in found.reason
+
+
+def test_a_graph_that_replays_old_noise_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, y = build("mdn")
+    sampler = Sampler(model, y, 50)
+    monkeypatch.setattr(sampler, "fill", lambda: None)
+    assert check(sampler, model) == Check(False, float("inf"), 1.0, "it drew the same noise twice")
+
+
+def test_a_failing_capture_is_a_reason_not_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a GPU, capture itself is replaced by something that fails as it would."""
+
+    class Graph:
+        def register_generator_state(self, generator: torch.Generator) -> None:
+            pass
+
+    def refuse() -> None:
+        raise RuntimeError("operation not permitted when stream is capturing\nand more")
+
+    fake = SimpleNamespace(CUDAGraph=Graph, Stream=refuse, synchronize=lambda: None)
+    model, y = build("mdn")
+    sampler = Sampler(model, y, 10)
+    monkeypatch.setattr(modes.torch, "cuda", fake)
+    with pytest.raises(ModeUnavailableError, match=r"^not captured: operation not permitted when stream"):
+        sampler.captured(model.draw)

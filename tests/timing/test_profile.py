@@ -1,0 +1,116 @@
+"""Inference profiles: complete whatever is missing, and without a time where samples are wrong."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import fastinv
+from fastinv.timing import Plan, profile
+from fastinv.timing.checking import Check
+from fastinv.timing.profile import Profile, fastest, profile_model
+from fastinv.timing.resources import joules_per_call, peak_bytes
+from fastinv.timing.roofline import Machine, Work, measure_machine, work_of
+
+BRISK = Plan(min_repeats=2, max_repeats=3, max_warmup=2, budget_s=0.01)
+MACHINE = Machine(1e11, 2e11, 1e10)
+
+
+@pytest.fixture(autouse=True)
+def _brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profile, "_LONG", BRISK)
+
+
+def run(name: str = "mdn", **how: object) -> Profile:
+    model = fastinv.model(name, fastinv.problem("kinematics"), preset="smoke")
+    return profile_model(model, plan=BRISK, machine=MACHINE, **how)  # type: ignore[arg-type]
+
+
+def test_every_mode_gets_a_row() -> None:
+    steps: list[str] = []
+    found = run(
+        modes=("eager", "packed", "cudagraph", "bf16"),
+        batches=(1, 1000),
+        on_step=lambda rows, step: steps.append(step),
+    )
+    assert [m.status for m in found.modes] == ["ok", "ok", "unavailable", "ok"]
+    assert "CUDA" in found.modes[2].reason
+    for mode in (m for m in found.modes if m.status == "ok"):
+        assert mode.latency is not None
+        assert mode.single is not None
+        assert mode.prepare_s is not None
+        assert mode.of_limit is not None
+        assert mode.of_limit > 0
+        assert mode.peak_bytes is not None
+        assert mode.peak_bytes > 1000 * 4 * 4
+        assert [p.batch for p in mode.points] == [1, 1000]
+        assert all((p.per_second or 0) > 0 for p in mode.points)
+    assert found.best is not None
+    assert found.best.mode in ("eager", "packed")
+    assert "latency of one sample" in steps
+
+
+def test_no_time_where_samples_are_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    def check(sampler: object, model: object, calls: int = 2) -> Check:
+        wrong = getattr(sampler, "mode", "") == "packed"
+        return Check(not wrong, 1.0, 1.0, "differs" if wrong else "")
+
+    monkeypatch.setattr(profile, "check", check)
+    eager, packed = run(modes=("eager", "packed"), batches=(1,)).modes
+    assert eager.latency is not None
+    assert (packed.status, packed.reason) == ("wrong", "differs")
+    assert packed.latency is packed.single is packed.of_limit is None
+    assert packed.points == ()
+    assert fastest([packed]) is None
+
+
+def test_what_does_not_fit_is_marked_and_the_rest_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profile, "free_bytes", lambda device: 1_000_000)
+    (eager,) = run(modes=("eager",), batches=(1000, 10, 10**6, 10**5)).modes
+    assert [p.batch for p in eager.points] == [10, 1000, 10**5, 10**6]
+    assert [p.per_second is not None for p in eager.points] == [True, True, False, False]
+    assert all("does not fit" in p.note for p in eager.points[2:])
+
+
+def test_running_out_of_memory_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Greedy(profile.Sampler):
+        def __init__(self, model, y, n, mode="eager", seed=0) -> None:  # type: ignore[no-untyped-def]
+            if n > 100 and n != profile.SAMPLES:
+                raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes")
+            super().__init__(model, y, n, mode, seed)
+
+    monkeypatch.setattr(profile, "Sampler", Greedy)
+    (eager,) = run(modes=("eager",), batches=(10, 200, 300)).modes
+    assert [p.note[:12] for p in eager.points] == ["", "does not fit", "does not fit"]
+
+
+def test_work_is_counted() -> None:
+    model = fastinv.model("cvae", fastinv.problem("kinematics"), preset="smoke").eval()
+    work = work_of(model, torch.zeros(1, 2), 1000)
+    weights = sum(p.numel() for p in model.family.decoder.parameters() if p.ndim == 2)
+    assert work.flops == 2 * 1000 * weights
+    assert Work(1e9, 1.0).shortest_ms(MACHINE) == pytest.approx(10.0)
+    assert Work(1e9, 1.0).shortest_ms(MACHINE, bf16=True) == pytest.approx(5.0)
+    assert Work(1.0, 1e9).shortest_ms(MACHINE) == pytest.approx(100.0)
+
+
+def test_limits_of_this_machine_are_plausible(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastinv.timing.roofline._SIZE", {"cpu": 256})
+    monkeypatch.setattr("fastinv.timing.roofline._BYTES", {"cpu": 8 << 20})
+    machine = measure_machine("cpu")
+    assert 1e8 < machine.fp32_flops < 1e14
+    assert 1e8 < machine.bandwidth < 1e13
+
+
+def test_peak_memory_is_what_is_held_at_once() -> None:
+    def call() -> torch.Tensor:
+        a = torch.ones(1000, 100)
+        b = a + 1.0
+        del a
+        return b + 1.0
+
+    assert 800_000 <= peak_bytes(call, "cpu") <= 810_000
+
+
+def test_a_cpu_tells_no_energy() -> None:
+    assert joules_per_call(lambda: None, "cpu") is None
