@@ -13,6 +13,10 @@ from fastinv.store.schema import SCHEMA_VERSION, check_tables, check_version, mi
 DATABASE = "run.sqlite3"
 # Long enough for a reader to let go, short enough not to look like a hang.
 BUSY_TIMEOUT_S = 10.0
+# A quota shows as one of these; only a disk that is simply full has an error of its own.
+_WRITE_FAILURES = frozenset(
+    f"SQLITE_IOERR_{what}" for what in ("WRITE", "FSYNC", "DIR_FSYNC", "TRUNCATE", "SHMSIZE", "SHMOPEN")
+)
 
 
 @contextmanager
@@ -90,6 +94,8 @@ def _cause(error: BaseException) -> str:
     text = " ".join(str(error).split())[:200]
     if isinstance(error, OSError):
         return error.strerror or text
+    if getattr(error, "sqlite_errorname", "") in _WRITE_FAILURES:
+        return "the disk refuses to be written (full, over a quota, or failing)"
     if "full" in text:
         return "the disk is full; make room and run the same command again"
     if "readonly" in text:

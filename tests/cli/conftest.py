@@ -16,10 +16,28 @@ from fastinv.presets import PRESETS, Preset
 TINY = Preset("tiny", 5000, 2000, 100, 1, 8, 50)
 
 # Processes of their own know the preset through this.
+# KILL_AT injects a fault: the process kills itself right before this one of the store's COMMITs, or of the
+# rows that a stage inserts.
 MAIN = f"""
+import os, signal
 from fastinv.presets import PRESETS, Preset
 PRESETS["tiny"] = {TINY!r}
 PRESETS["long"] = Preset("long", 5000, 2000, 100, 500, 8, 50)
+if "KILL_AT" in os.environ:
+    import fastinv.store.writer as writer
+    what, left = os.environ["KILL_AT"].split(":")
+    left, connect = int(left), writer.connect_for_writing
+    def count(statement):
+        global left
+        left -= statement.startswith(what)
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+    def traced(path):
+        connection = connect(path)
+        connection.set_trace_callback(count)
+        return connection
+    writer.connect_for_writing = traced
+exec(os.environ.get("PREAMBLE", ""))
 import fastinv.cli.bench
 fastinv.cli.bench.draw_quickly = lambda folder, changed: None
 fastinv.cli.main()

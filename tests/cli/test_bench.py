@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -275,48 +274,3 @@ def test_the_second_process_is_told_who_holds_the_run(start: Any) -> None:
     _, err = second.communicate(timeout=60)
     assert second.returncode == 1
     assert f"run 'r' is held by process {process.pid}" in err
-
-
-def figures(path: str) -> Any:
-    """The part of an export that does not depend on the clock."""
-    result = json.loads(Path(path).read_text())
-    del result["provenance"]
-    for model in result["models"]:
-        del model["training_s"], model["inference_ms"]
-    return result
-
-
-def kill_and_resume(start: Any, kills: int, seed: int) -> None:
-    """Kill a run at random moments of its life, resume it each time, and let it end in the same numbers."""
-    arguments = (*BENCH, "--model", "inn", "--model", "mdn")
-    assert cli(*arguments, "--run", "whole", "--export", "whole.json").exit_code == 0
-    moments = np.random.default_rng(seed)
-    done: set[Any] = set()
-    for _ in range(kills):
-        process = start(*arguments, "--run", "r", "--export", "r.json")
-        wait_for(lambda: running_stage() is not None or process.poll() is not None, process)  # noqa: B023
-        time.sleep(moments.uniform(0.0, 1.0))
-        process.kill()
-        process.communicate()
-        with sqlite3.connect("runs/r/run.sqlite3") as raw:
-            committed = set(raw.execute("SELECT model, stage, ended FROM stage WHERE status = 'done'"))
-        raw.close()
-        assert done <= committed, "something that had been committed is gone"
-        done = committed
-    process = start(*arguments, "--run", "r", "--export", "r.json")
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
-    assert figures("r.json") == figures("whole.json")
-    assert not list(Path("runs/r/checkpoints").glob("*.training*"))
-    assert Path("runs/r/lock").read_text() == ""
-
-
-def test_killed_at_random_moments_it_ends_with_the_same_numbers(start: Any) -> None:
-    kill_and_resume(start, kills=3, seed=0)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("seed", range(1, 6))
-def test_killed_at_many_moments_it_ends_with_the_same_numbers(start: Any, seed: int) -> None:
-    kill_and_resume(start, kills=10, seed=seed)
