@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from fastinv.cli import bench, check, compare, doctor, export, listing, observations, report, score
+from fastinv.cli import (
+    bench,
+    check,
+    compare,
+    doctor,
+    export,
+    leaderboard,
+    listing,
+    observations,
+    report,
+    score,
+)
 
 app = typer.Typer(
     name="fastinv",
@@ -35,6 +46,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
 }
 for _name, (_body, _summary) in _COMMANDS.items():
     app.command(_name, short_help=_summary)(_body)
+app.add_typer(leaderboard.app, name="leaderboard")
 
 
 def _version(wanted: bool) -> None:

@@ -72,6 +72,11 @@ class Entry:
             found = protocol.hash
         except TypeError:
             raise EntryError("protocol must have exactly the fields of a protocol") from None
+        for name, value in self.protocol.items():
+            fine = _is_text(value, 80) or (_is_whole(value) and 0 <= value < 10**12)
+            _require(
+                fine or (name == "counts" and value is None), f"protocol.{name}", "short text or a number"
+            )
         _require(found == self.protocol_hash, "protocol_hash", f"the hash of the protocol, {found}")
         _require(protocol.problem == self.problem, "problem", "the protocol's problem")
 
@@ -158,4 +163,5 @@ def _is_whole(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # JSON's whole numbers have no end; what floating-point numbers cannot hold, nobody can show.
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
