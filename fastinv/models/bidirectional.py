@@ -57,6 +57,23 @@ def joint_log_density(image: Tensor, log_det: Tensor, y: Tensor, sigma: float) -
     return fit + standard_normal_log_density(image[:, dim_y:]) + log_det
 
 
+def normal_scores(y: Tensor) -> Tensor:
+    """Each column's ranks within the batch, as quantiles of the standard normal distribution.
+
+    A distance between scores tells how many observations lie in between. Where they crowd, as the arm's near
+    its full reach, posteriors change quickly, and plain distances would call everything there the same.
+
+    Args:
+        y: shape (N, d_y).
+
+    Returns:
+        Shape (N, d_y); no gradient.
+    """
+    ranks = y.detach().argsort(dim=0).argsort(dim=0)
+    scores: Tensor = torch.special.ndtri((ranks + 0.5) / len(y)).to(y.dtype)
+    return scores
+
+
 def supervised_loss(image: Tensor, y: Tensor, normal: Tensor, settings: LatentMatching) -> Tensor:
     """Equation (3): squared error of y plus alpha times the MMD of z against standard normals.
 
@@ -75,7 +92,8 @@ def supervised_loss(image: Tensor, y: Tensor, normal: Tensor, settings: LatentMa
         return error + math.nan
     if settings.mmd_on == "yz":
         # Against rolled-over y: independence of z and y is what sampling relies on.
-        z, normal = torch.cat((y, z), dim=1), torch.cat((y.roll(1, 0), normal), dim=1)
+        scores = settings.y_scale * normal_scores(y)
+        z, normal = torch.cat((scores, z), dim=1), torch.cat((scores.roll(1, 0), normal), dim=1)
     elif settings.mmd_on != "z":
         raise UnknownNameError("setting of mmd_on", settings.mmd_on, ("z", "yz"))
     discrepancy: Tensor = mmd2(z, normal, kernel=settings.mmd_kernel, unbiased=True)

@@ -79,12 +79,14 @@ class LatentMatching(Settings):
     Attributes:
         alpha: weight of the MMD.
         mmd_on: "z" compares the marginal of z with standard normals, as equation (2) is printed; "yz"
-            compares z together with y, so that dependence between the two is punished as well.
+            compares z together with the normal scores of y, so that dependence is punished as well.
+        y_scale: factor of these scores: how sharply the MMD tells neighbouring y apart.
         mmd_kernel: a name that `fastinv.kernels.mmd2` knows.
     """
 
     alpha: float = 10.0
     mmd_on: str = "yz"
+    y_scale: float = 2.0
     mmd_kernel: str = "paper"
 
 
@@ -170,9 +172,9 @@ class CvaeSettings(Settings):
         latent: dimension of z; 0 takes d_x - d_y, that of the surface on which a posterior lies.
     """
 
-    alpha: float = 0.01
+    alpha: float = 0.2
     latent: int = 0
-    layers: int = 3
+    layers: int = 4
     lr: float = 3e-3
 
 

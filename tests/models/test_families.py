@@ -10,7 +10,7 @@ import torch
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 import fastinv
-from fastinv.models.bidirectional import joint_log_density, supervised_loss
+from fastinv.models.bidirectional import joint_log_density, normal_scores, supervised_loss
 from fastinv.models.family import Dims
 from fastinv.models.invauto import InvAuto
 from fastinv.models.iresnet import InverseNotConvergedWarning, IResNet
@@ -43,7 +43,7 @@ def test_equation_4() -> None:
 
 def test_equation_3_punishes_wrong_y_wrong_z_and_dependence() -> None:
     y, z, normal = randn(500, 2), randn(500, 2, seed=1), randn(500, 2, seed=2)
-    joint = LatentMatching(alpha=1.0, mmd_on="yz")
+    joint = LatentMatching(alpha=1.0, mmd_on="yz", y_scale=1.0)
     marginal = LatentMatching(alpha=1.0, mmd_on="z")
     good = torch.cat((y, z), dim=1)
     dependent = torch.cat((y, y), dim=1)  # standard normal, but a copy of y
@@ -54,6 +54,14 @@ def test_equation_3_punishes_wrong_y_wrong_z_and_dependence() -> None:
         assert supervised_loss(torch.cat((y, 3.0 * z), dim=1), y, normal, settings) > base + 0.05
     assert supervised_loss(dependent, y, normal, joint) > supervised_loss(good, y, normal, joint) + 0.05
     assert supervised_loss(dependent, y, normal, marginal).abs() < 0.02
+
+
+def test_normal_scores_keep_the_order_and_forget_the_distances() -> None:
+    y = torch.tensor([[0.0, 5.0], [100.0, 4.0], [0.1, 3.0]])
+    quantiles = torch.special.ndtri(torch.tensor([1.0, 3.0, 5.0]) / 6)
+    expected = torch.stack((quantiles[[0, 2, 1]], quantiles[[2, 1, 0]]), dim=1)
+    torch.testing.assert_close(normal_scores(y), expected)
+    torch.testing.assert_close(normal_scores(y.exp()[:, 1:]), expected[:, 1:])
 
 
 def test_equation_3_of_nan_is_nan() -> None:
