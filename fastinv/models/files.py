@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 FORMAT = 1
+KINDS = ("model", "training")
 
 
 class CheckpointError(ValueError):
@@ -77,7 +78,7 @@ def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str,
         raise CheckpointError(f"{path} was not written by fastinv: its header has no settings")
     if _digest(metadata["fastinv"], tensors) != metadata["sha256"]:
         raise CheckpointError(f"{path} was altered after it was written: its checksum does not match")
-    header = json.loads(metadata["fastinv"])
+    header = _parsed(path, metadata["fastinv"])
     if header["format"] != FORMAT:
         raise CheckpointError(f"{path} has format version {header['format']}; this version reads {FORMAT}")
     if header["kind"] != kind:
@@ -93,6 +94,18 @@ def require_same(path: str | Path, found: Mapping[str, Any], expected: Mapping[s
             require_same(path, theirs, ours)
         elif ours != theirs:
             raise CheckpointError(f"{path} belongs to another {key}: it has {theirs!r}, expected {ours!r}")
+
+
+def _parsed(path: Path, text: str) -> dict[str, Any]:
+    try:
+        header = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} has a header that is not JSON") from error
+    objects = isinstance(header, dict) and all(isinstance(header.get(k), dict) for k in ("identity", "state"))
+    if not objects or type(header.get("format")) is not int or header.get("kind") not in KINDS:
+        raise CheckpointError(f"{path} has a header that describes no checkpoint")
+    found: dict[str, Any] = header
+    return found
 
 
 def _digest(header: str, tensors: Mapping[str, Tensor]) -> str:
