@@ -51,7 +51,7 @@ class Call:
             batch * (self.n * (source.dim_x + 2) + 2 * kept) * 8,
             f"n={self.n} samples of {batch} observations",
         )
-        targets = Targets(self.y, scale, source)
+        targets = Targets(self.y, scale, source, compiled)
         with _pool(source, compiled) as (pool, threads):
 
             def searched(keeper: Keeper) -> tuple[Settled, Totals]:

@@ -34,6 +34,14 @@ MARGIN_SIGMAS, MARGIN_MORE = 6.0, 8.0
 LOOSE = 1.25
 
 
+def rank_to_keep(k: int, seen: int, total: int) -> int:
+    """How many of the nearest among `seen` simulations may be among the k nearest of `total`."""
+    share = seen / total
+    mean = k * share
+    margin = MARGIN_SIGMAS * math.sqrt(mean * (1.0 - share)) + MARGIN_MORE
+    return min(k, math.ceil(mean + margin))
+
+
 class Nearest:
     """The k nearest of all simulations, in bounded memory: about 2k numbers and distances per observation.
 
@@ -63,13 +71,7 @@ class Nearest:
 
     @property
     def _rank(self) -> int:
-        """How many of the nearest so far may be among the k nearest in the end."""
-        if not self._foresee:
-            return self._k
-        share = self._seen / self._total
-        mean = self._k * share
-        margin = MARGIN_SIGMAS * math.sqrt(mean * (1.0 - share)) + MARGIN_MORE
-        return min(self._k, math.ceil(mean + margin))
+        return rank_to_keep(self._k, self._seen, self._total) if self._foresee else self._k
 
     @property
     def _buffers(self) -> tuple[Numbers, FloatArray, Numbers, FloatArray]:

@@ -42,7 +42,8 @@ class Targets:
         error: bound on the difference of two distances, that of a screened and that of an exact y.
     """
 
-    def __init__(self, y: FloatArray, scale: FloatArray, source: Source) -> None:
+    def __init__(self, y: FloatArray, scale: FloatArray, source: Source, compiled: bool) -> None:
+        self._compiled = compiled
         self.inverse_scale = 1.0 / scale
         self.centres = np.ascontiguousarray(y * self.inverse_scale)
         self.error = float(np.linalg.norm(source.error * self.inverse_scale))
@@ -55,6 +56,10 @@ class Targets:
 
     def distance(self, y: FloatArray, observation: NDArray[Any]) -> FloatArray:
         """Scaled distance of each row of y, shape (k, d_y), to its observation."""
+        if self._compiled:
+            from fastinv.kernels.rejection.numba_cpu import abc_grid
+
+            return np.asarray(abc_grid.distances(y, self.inverse_scale, self.centres, observation))
         return np.asarray(np.linalg.norm(y * self.inverse_scale - self.centres[observation], axis=1))
 
 

@@ -51,7 +51,7 @@ def _from_bits(typingctx, x):
 
 
 @numba.njit(error_model="numpy", fastmath=FAST)
-def _sincos(x):
+def sincos(x):
     """Sine and cosine to 4e-16; NaN beyond FARTHEST_ANGLE, where the spacing of float64 is a tenth of a turn.
 
     Polynomials: FreeBSD's msun.
@@ -79,14 +79,14 @@ def _sincos(x):
 
 @numba.njit(error_model="numpy", fastmath=FAST)
 def sin(x):
-    """Sine; see `_sincos`."""
-    return _sincos(x)[0]
+    """Sine; see `sincos`."""
+    return sincos(x)[0]
 
 
 @numba.njit(error_model="numpy", fastmath=FAST)
 def cos(x):
-    """Cosine; see `_sincos`."""
-    return _sincos(x)[1]
+    """Cosine; see `sincos`."""
+    return sincos(x)[1]
 
 
 @numba.njit(error_model="numpy", fastmath=FAST)

@@ -152,14 +152,13 @@ def absorb_first(observation, number, distance, found, kept_number, kept_distanc
 
 
 @numba.njit(cache=True, nogil=True)
-def distances_to(y, inverse_scale, centre):
-    """Scaled distance of each simulation, y (d, n), to one observation; NaN or infinity becomes infinity."""
-    dim, n = y.shape
-    result = np.empty(n)
-    for j in range(n):
+def distances(y, inverse_scale, centres, observation):
+    """Scaled distance of each row of y, shape (n, d), to its observation."""
+    result = np.empty(len(y))
+    for j in range(len(y)):
         square = 0.0
-        for axis in range(dim):
-            difference = y[axis, j] * inverse_scale[axis] - centre[axis]
+        for axis in range(y.shape[1]):
+            difference = y[j, axis] * inverse_scale[axis] - centres[observation[j], axis]
             square += difference * difference
-        result[j] = math.sqrt(square) if square < np.inf else np.inf
+        result[j] = math.sqrt(square)
     return result

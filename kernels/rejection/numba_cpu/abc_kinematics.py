@@ -3,18 +3,16 @@
 
 from __future__ import annotations
 
-import math
-
 import numba
 import numpy as np
 from numba import float32
 
 from fastinv.kernels.random.numba_cpu import uniform
+from fastinv.kernels.rejection.numba_cpu.abc_double import normals, sincos
 from fastinv.kernels.rejection.numba_cpu.abc_math import (
     FAST,
     fill_words,
     normal32,
-    normal64,
     sincos32,
     words_of,
 )
@@ -58,15 +56,32 @@ def simulate(first, arm, k0, k1, y):
         _simulate_block(words, arm, y[0][start:stop], y[1][start:stop])
 
 
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
+def _observe(x, arm, y):
+    for j in range(x.shape[1]):
+        a = x[1, j]
+        b = a + x[2, j]
+        c = b + x[3, j]
+        sin_a, cos_a = sincos(a)
+        sin_b, cos_b = sincos(b)
+        sin_c, cos_c = sincos(c)
+        y[0, j] = x[0, j] + arm[0] * sin_a + arm[1] * sin_b + arm[2] * sin_c
+        y[1, j] = arm[0] * cos_a + arm[1] * cos_b + arm[2] * cos_c
+
+
 @numba.njit(cache=True, nogil=True)
 def draw(index, arm, k0, k1, x, y):
     """Parameters (k, 4) and observations (k, 2) of the simulations with these numbers, in float64."""
-    for i in range(len(index)):
-        w1, w2, w3, w4 = words_of(index[i], 0, k0, k1)
-        x[i, 0], x[i, 1] = arm[3] * normal64(uniform(w1)), arm[4] * normal64(uniform(w2))
-        x[i, 2], x[i, 3] = arm[5] * normal64(uniform(w3)), arm[6] * normal64(uniform(w4))
-        a = x[i, 1]
-        b = a + x[i, 2]
-        c = b + x[i, 3]
-        y[i, 0] = x[i, 0] + arm[0] * math.sin(a) + arm[1] * math.sin(b) + arm[2] * math.sin(c)
-        y[i, 1] = arm[0] * math.cos(a) + arm[1] * math.cos(b) + arm[2] * math.cos(c)
+    words, p = np.empty((4, BLOCK), np.uint32), np.empty(BLOCK)
+    columns, observed = np.empty((4, BLOCK)), np.empty((2, BLOCK))
+    for start in range(0, len(index), BLOCK):
+        count = min(BLOCK, len(index) - start)
+        for j in range(count):
+            words[0, j], words[1, j], words[2, j], words[3, j] = words_of(index[start + j], 0, k0, k1)
+        for i in range(4):
+            for j in range(count):
+                p[j] = uniform(words[i, j])
+            normals(p[:count], 0.0, arm[3 + i], columns[i, :count])
+        _observe(columns[:, :count], arm, observed[:, :count])
+        x[start : start + count] = columns[:, :count].T
+        y[start : start + count] = observed[:, :count].T
