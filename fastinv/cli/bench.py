@@ -203,6 +203,7 @@ def _carry_out(
 
     What is finished stays saved, whatever happens.
     """
+    from fastinv.cli.estimate import Estimate, due_stages
     from fastinv.cli.progress import watching
     from fastinv.posteriors import cache_folder
     from fastinv.runner import ClusterError, run_benchmark
@@ -220,7 +221,8 @@ def _carry_out(
     except SettingsMismatchError as error:
         raise UsageError(str(error)) from error
     try:
-        with writer as store, watching() as on_event:
+        due = due_stages(settings, models, writer.stages(), options["redo"], options["only_missing"])
+        with writer as store, watching(Estimate(set(due))) as on_event:
             outcome = run_benchmark(
                 settings,
                 models,
