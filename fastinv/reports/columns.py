@@ -137,10 +137,12 @@ MODELS = Group(
 
 
 def best_rows(column: Column, rows: tuple[Row, ...]) -> set[str]:
-    """Names of the models with the lowest figure in a column; empty for fewer than two to compare."""
+    """Names of the trained models with the lowest figure in a column; empty for fewer than two to compare."""
     if column.rank is None:
         return set()
-    ranked = {row.name: v for row in rows if (v := column.rank(row)) is not None and v == v}
+    ranked = {
+        row.name: v for row in rows if not row.baseline and (v := column.rank(row)) is not None and v == v
+    }
     ranked.pop(FLOOR, None)
     if len(ranked) < 2:
         return set()

@@ -8,10 +8,13 @@ from fastinv.reports.text import Glyphs
 
 
 def reading(result: ProblemResult, signs: Glyphs) -> list[str]:
-    """Sentences about the best model and the published figures; none before anything is scored."""
-    scored = [row for row in result.rows if row.status == "ok" and "err_post" in row.scores]
+    """Sentences about the best trained model and the published figures; none before anything is scored."""
+    scored = [
+        row for row in result.rows if row.status == "ok" and "err_post" in row.scores and not row.baseline
+    ]
+    notes = [note for row in result.rows if (note := _chains(row))]
     if not scored or "err_post" not in result.floor.scores:
-        return []
+        return notes
     best = min(scored, key=lambda row: row.scores["err_post"].mean)
     ratio = best.scores["err_post"].mean / result.floor.scores["err_post"].mean
     close = [
@@ -21,7 +24,18 @@ def reading(result: ProblemResult, signs: Glyphs) -> list[str]:
     ]
     sentence = f"{best.name} comes closest to the true posterior, at {ratio:.2g}{signs.times} the floor"
     sentence += f"; within its interval: {', '.join(close)}." if close else "."
-    return [sentence, *_against_paper(result, scored)]
+    return [sentence, *_against_paper(result, scored), *notes]
+
+
+def _chains(row: Row) -> str | None:
+    """How far to trust a row of Markov chains; None for other rows."""
+    if row.worst_r_hat is None or row.least_ess is None:
+        return None
+    return (
+        f"{row.name} (a baseline, not ranked): R-hat at most {row.worst_r_hat:.3f}, median "
+        f"{row.scores['r_hat'].median:.3f}; effective sample size at least {row.least_ess:.0f}, median "
+        f"{row.scores['ess'].median:.0f}."
+    )
 
 
 def _against_paper(result: ProblemResult, scored: list[Row]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,8 @@ class Row:
         scores: summaries by metric.
         inference_ms: median milliseconds to draw 1000 samples for one y*, None if not measured.
         training_s: seconds of training, the mean over seeds; None if not trained.
+        worst_r_hat: largest R-hat of any observation, None for a row without chains.
+        least_ess: least effective sample size of any observation, likewise.
     """
 
     name: str
@@ -41,6 +43,13 @@ class Row:
     scores: Mapping[str, Summary] = field(default_factory=dict)
     inference_ms: float | None = None
     training_s: float | None = None
+    worst_r_hat: float | None = None
+    least_ess: float | None = None
+
+    @property
+    def baseline(self) -> bool:
+        """Whether it is not a trained model, and hence not ranked among them: it has no parameters."""
+        return self.facts is not None and self.facts.parameters == 0
 
 
 @dataclass(frozen=True)
@@ -155,6 +164,8 @@ class _Loader:
             scores=self._summaries(name, seeds),
             inference_ms=float(np.median([t.median_ms for t in timings])) if timings else None,
             training_s=float(np.mean(trained)) if trained else None,
+            worst_r_hat=self._extreme(name, seeds, "r_hat", np.max),
+            least_ess=self._extreme(name, seeds, "ess", np.min),
         )
 
     def _stages(self, name: str, seed: int) -> list[Stage]:
@@ -164,6 +175,12 @@ class _Loader:
     def _is_done(self, name: str, seed: int) -> bool:
         expected = len(STAGES) - (name == FLOOR)
         return [s.status for s in self._stages(name, seed)] == ["done"] * expected
+
+    def _extreme(
+        self, name: str, seeds: Sequence[int], metric: str, of: Callable[[FloatArray], Any]
+    ) -> float | None:
+        values = [s[metric] for seed in seeds if metric in (s := self.run.scores(self.problem, name, seed))]
+        return float(of(np.concatenate(values))) if values else None
 
     def _summaries(self, name: str, seeds: Sequence[int]) -> dict[str, Summary]:
         per_seed = [scores for seed in seeds if (scores := self.run.scores(self.problem, name, seed))]

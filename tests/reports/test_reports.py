@@ -175,3 +175,23 @@ def test_published_figures() -> None:
     assert published("ballistics", "cvae").err_resim is None
     assert published("kinematics", "spline").err_post is None
     assert published("another", "inn").err_post is None
+
+
+def test_baselines_are_not_ranked_and_their_chains_are_described(result: ProblemResult) -> None:
+    """A row without parameters has neither star nor praise, however low its scores."""
+    chains = replace(
+        row("mcmc", 0.001),
+        facts=replace(FACTS, parameters=0),
+        worst_r_hat=1.0567,
+        least_ess=312.4,
+    )
+    chains = replace(
+        chains, scores={**chains.scores, "r_hat": summarise([1.0, 1.0567]), "ess": summarise([312.4, 900.0])}
+    )
+    text = shown(replace(result, rows=(chains, *result.rows)), 200)
+    starred = [line for line in text.splitlines() if line.startswith("mcmc ") and UNICODE.best in line]
+    assert not starred
+    assert "cinn comes closest" in text
+    assert "mcmc (a baseline, not ranked): R-hat at most 1.057" in text
+    assert "effective sample size at least 312, median 606" in text
+    assert "R-hat" not in shown(result, 200)
