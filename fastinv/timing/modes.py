@@ -77,6 +77,7 @@ class Sampler:
     Attributes:
         observation: y, as it was given.
         noise: what the last call drew, shape (1, n, noise_width).
+        first: samples of the first call, whose noise is in `noise` until the second.
         prepare_s: seconds that copying, compiling or capturing took, the first call included.
 
     Raises:
@@ -97,7 +98,7 @@ class Sampler:
             rows = piece(n, CHUNK.get(device.type, CHUNK["cpu"]))
             self._pieces = [slice(i, i + rows) for i in range(0, n, rows)]
             self._call = _MAKERS[mode](self, model, rows)
-            self._call()
+            self.first = self._call()
             if device.type == "cuda":
                 torch.cuda.synchronize()
         self.prepare_s = perf_counter() - started
@@ -144,6 +145,21 @@ class Sampler:
             return samples
 
         return replay
+
+
+@contextmanager
+def in_lower_precision(model: PosteriorModel, mode: str) -> Iterator[PosteriorModel]:
+    """The model as a mode of lower precision computes it, for drawing samples through `sample`."""
+    if mode == "tf32":
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("high")
+        try:
+            yield model
+        finally:
+            torch.set_float32_matmul_precision(before)
+        return
+    ready: Any = prepared(model, bf16=True, packed=mode == "bf16-packed")
+    yield ready
 
 
 def piece(n: int, most: int) -> int:

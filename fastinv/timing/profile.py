@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from fastinv.timing.checking import Check, check
+from fastinv.timing.checking import Check, check, check_first
 from fastinv.timing.measure import Plan, Timing, measure, measure_all
 from fastinv.timing.modes import MODES, ModeUnavailableError, Sampler, available, one_line
 from fastinv.timing.resources import free_bytes, joules_per_call, peak_bytes
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 SAMPLES = 1000
 BATCHES = tuple(10**k for k in range(7))
-# One call of more than this is not repeated: a throughput of seconds per call needs no more.
-_LONG = Plan(relative=0.05, min_repeats=3, min_warmup=1, max_warmup=3, budget_s=0.5)
+# Throughput: the call that prepared the sampler has warmed it up, and long calls need few repeats.
+_LONG = Plan(relative=0.05, min_repeats=2, min_warmup=0, max_warmup=3, budget_s=0.4)
+# Calls that are expected to take longer than this are left out.
+_LONGEST_S = 10.0
 # Working memory per sample that a batch is refused for before it is tried: noise, samples and layers' copies.
 _COPIES = 8
 
@@ -46,6 +48,23 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Effect:
+    """What a mode does to a score, on the same observations and noise as eager.
+
+    Attributes:
+        eager: the mean score of eager.
+        mode: that of the mode.
+        low: lower end of the 95% interval of the paired difference.
+        high: its upper end.
+    """
+
+    eager: float
+    mode: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class ModeProfile:
     """A mode's figures; those that were not taken are None.
 
@@ -62,6 +81,8 @@ class ModeProfile:
         of_limit: the shortest time that the machine's limits allow over the latency, 0 to 1.
         joules_per_million: energy of a million samples, drawn 1000 at a time.
         points: throughput by batch size.
+        err_post: what the mode does to Err_post; of modes in lower precision.
+        err_resim: what it does to Err_resim.
     """
 
     mode: str
@@ -76,6 +97,8 @@ class ModeProfile:
     of_limit: float | None = None
     joules_per_million: float | None = None
     points: tuple[Point, ...] = ()
+    err_post: Effect | None = None
+    err_resim: Effect | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +114,7 @@ class Profile:
         machine: measured limits of the device.
         flops: of the products of matrices for 1000 samples.
         modes: one entry per mode, in the order asked for.
+        trained: whether the weights are trained ones, which scores need and times hardly do.
     """
 
     model: str
@@ -101,6 +125,7 @@ class Profile:
     machine: Machine
     flops: float
     modes: tuple[ModeProfile, ...]
+    trained: bool = False
 
     @property
     def best(self) -> ModeProfile | None:
@@ -235,10 +260,18 @@ class _Profiler:
         full = ""
         for batch in sorted(batches):
             self._step(f"{mode}: {batch:,} samples per call")
-            point = Point(batch, None, full) if full else self._point(mode, batch)
+            point = Point(batch, None, full) if full else self._expected(mode, batch)
             full = point.note if point.note.startswith("does not fit") else ""
             row = self.rows[mode]
             self.rows[mode] = replace(row, points=(*row.points, point))
+
+    def _expected(self, mode: str, batch: int) -> Point:
+        """The point, unless smaller batches say that a call would take too long."""
+        rates = [rate for p in self.rows[mode].points if (rate := p.per_second) is not None]
+        seconds = batch / max(rates) if rates else 0.0
+        if seconds > _LONGEST_S:
+            return Point(batch, None, f"left out: a call would take about {seconds:.0f} s")
+        return self._point(mode, batch)
 
     def _point(self, mode: str, batch: int) -> Point:
         needed = batch * (self.model.noise_width + self.model.problem.dim_x) * 4 * _COPIES
@@ -247,7 +280,7 @@ class _Profiler:
             return Point(batch, None, f"does not fit: needs {needed / 2**30:.1f} GiB")
         try:
             sampler = Sampler(self.model, self.y, batch, mode)
-            found = check(sampler, self.model, calls=1 if batch > SAMPLES else 2)
+            found = check_first(sampler, self.model)
             if not found.passed:
                 return Point(batch, None, found.reason)
             return Point(batch, measure(sampler, device=self.device, plan=_LONG))
