@@ -30,12 +30,15 @@ def roughly(seconds: float) -> str:
     """An estimate, no more exact than it can be.
 
     Example:
-        >>> [roughly(s) for s in (3.2, 47.0, 95.0, 4000.0)]
-        ['5 s', '45 s', '2 min', '1 h 05 min']
+        >>> [roughly(s) for s in (3.2, 47.0, 100.0, 1000.0, 4000.0)]
+        ['5 s', '45 s', '1 min 45 s', '17 min', '1 h 05 min']
     """
     if seconds < 57.5:
         return f"{max(5, 5 * round(seconds / 5))} s"
-    minutes = max(1, round(seconds / 60))
+    if seconds < 300.0:
+        quarters = round(seconds / 15)
+        return f"{quarters // 4} min" + (f" {15 * (quarters % 4)} s" if quarters % 4 else "")
+    minutes = round(seconds / 60)
     if minutes < 60:
         return f"{minutes} min"
     return f"{minutes // 60} h {5 * (minutes % 60 // 5):02d} min"
