@@ -16,6 +16,7 @@ from fastinv.kernels import (
     mmd2_terms,
     self_term,
 )
+from fastinv.kernels.mmd.engines import CPU_BACKENDS
 from fastinv.kernels.mmd.kernel_functions import named_kernel
 
 KERNELS = [
@@ -28,7 +29,7 @@ KERNELS = [
     Gaussian(0.5, 0.8, 1.0, 3.0),
     InverseMultiquadric((1.0, 0.3), (2.0, 5.0), (3.0, 1.5), (1.0, 2.5)),
 ]
-BACKENDS = [name for name in ("native", "numba") if available_backends()[name].available]
+BACKENDS = [n for n in CPU_BACKENDS if n != "reference" and available_backends()[n].available]
 # Largest error of a mean kernel value, relative to k(0).
 TOLERANCE = {np.float32: 1e-6, np.float64: 1e-13}
 

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from fastinv.kernels import Gaussian, InverseMultiquadric, available_backends, mmd2, mmd2_terms, witness
 from fastinv.kernels.mmd import native_cpu, numba_cpu
+from fastinv.kernels.mmd.engines import CPU_BACKENDS
 from fastinv.kernels.mmd.kernel_functions import named_kernel, resolve
 
-BACKENDS = [name for name in ("native", "numba") if available_backends()[name].available]
+BACKENDS = [n for n in CPU_BACKENDS if n != "reference" and available_backends()[n].available]
 EXAMPLES = int(os.environ.get("FASTINV_FUZZ_EXAMPLES", "150"))
 KERNELS = [
     "paper",

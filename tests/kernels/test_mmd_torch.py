@@ -11,9 +11,10 @@ import torch
 
 from fastinv.kernels import Gaussian, InverseMultiquadric, available_backends, mmd2, mmd2_terms, self_term
 from fastinv.kernels.mmd import torch_op
+from fastinv.kernels.mmd.engines import CPU_BACKENDS
 from fastinv.kernels.mmd.kernel_functions import named_kernel
 
-BACKENDS = [name for name in ("native", "numba", "reference") if available_backends()[name].available]
+BACKENDS = [name for name in CPU_BACKENDS if available_backends()[name].available]
 KERNELS = ["paper", "hint", "median", Gaussian(0.7), Gaussian(0.5, 1.0, 2.0), InverseMultiquadric((1.0, 0.3))]
 # Largest error of a gradient relative to its largest entry.
 GRADIENT_TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-11}

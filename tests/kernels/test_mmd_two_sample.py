@@ -12,9 +12,10 @@ from scipy.spatial.distance import pdist
 from fastinv.kernels import Gaussian, available_backends, mmd2, permutation_test, witness
 from fastinv.kernels.mmd import median, torch_two_sample, two_sample
 from fastinv.kernels.mmd.arrays import check_pair
+from fastinv.kernels.mmd.engines import CPU_BACKENDS
 from fastinv.kernels.mmd.kernel_functions import named_kernel, resolve
 
-BACKENDS = [name for name in ("native", "numba", "reference") if available_backends()[name].available]
+BACKENDS = [name for name in CPU_BACKENDS if available_backends()[name].available]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
