@@ -10,7 +10,7 @@ BUILD  := pyproject.toml constraints.txt CMakeLists.txt $(shell find kernels -na
 SAY_BACKEND := $(BIN)/python -c "from fastinv.kernels import available_backends as b; n = b()['native']; n.available or print('note:', n.detail + '; Numba serves instead: same results, slower MMD and samplers. See: fastinv doctor')"
 
 .DEFAULT_GOAL := help
-.PHONY: help bench bench-check bench-baseline test test-slow sanitize lint format types dist build clean
+.PHONY: help bench bench-check bench-baseline test test-slow warnings coverage sanitize lint format types dist build clean
 
 help: ## list the tasks
 	@grep -E '^[a-z-]+:.*##' Makefile | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -44,6 +44,12 @@ bench-check: $(VENV)/.developing ## has anything become slower? compares with th
 
 bench-baseline: $(VENV)/.developing ## measure that baseline anew (minutes on an idle machine)
 	@$(BIN)/python bench/check.py --update $(ARGS)
+
+warnings: $(VENV)/.developing ## the C++ compiled with -Wall -Wextra -Wpedantic as errors (needs cmake)
+	$(BIN)/python tests/compiler_warnings.py $(ARGS)
+
+coverage: $(VENV)/.developing ## branch coverage of every room (many minutes)
+	$(BIN)/python tests/coverage_by_room.py $(ARGS)
 
 sanitize: $(VENV)/.developing ## odd arrays through the C++ under AddressSanitizer and UBSan (needs cmake)
 	$(BIN)/python tests/kernels/sanitize.py $(ARGS)
