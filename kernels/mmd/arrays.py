@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +11,10 @@ from fastinv.kernels.backends import is_torch_tensor
 
 Array = NDArray[Any]
 
+_DTYPES = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
 
-@dataclass(frozen=True)
-class Samples:
+
+class Samples(NamedTuple):
     """Two batches of samples, brought to the shapes (B, n, d) and (B, m, d) without copying.
 
     Attributes:
@@ -65,6 +65,8 @@ def _check_tensor(value: Any, name: str) -> None:
 
 
 def _as_array(value: Any, name: str) -> Array:
+    if type(value) is np.ndarray and value.dtype in _DTYPES:
+        return value
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array; pass the valid rows as a plain array")
     try:
@@ -117,6 +119,8 @@ def check_pair(x: Any, y: Any, names: tuple[str, str] = ("x", "y")) -> Samples:
 def _expand(value: Any, size: int, tensor: bool) -> Any:
     if value.ndim == 3 and value.shape[0] == size:
         return value
+    if value.ndim == 2 and size == 1:
+        return value[None]
     shape = (size, *value.shape[-2:])
     return value.expand(shape) if tensor else np.broadcast_to(value, shape)
 

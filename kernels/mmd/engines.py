@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from typing import Any, Protocol, cast
 
@@ -37,6 +38,7 @@ class Engine(Protocol):
         """Mean kernel values, and the gradients of their weighted sum."""
 
 
+@functools.cache
 def engine(backend: str) -> Engine:
     """The engine of a CPU back end, imported at first use."""
     return cast(Engine, importlib.import_module(f"fastinv.kernels.mmd.{_MODULES[backend]}"))

@@ -92,5 +92,6 @@ def _evaluate(
 
 def _addressable(sample: Array) -> Array:
     """The sample itself, or a copy where its elements are not aligned to their size."""
-    aligned = sample.flags.aligned and all(s % sample.itemsize == 0 for s in sample.strides)
-    return sample if aligned else sample.copy()
+    size, strides = sample.itemsize, sample.strides
+    gaps = strides[0] % size or strides[1] % size or strides[2] % size
+    return sample if sample.flags.aligned and not gaps else sample.copy()

@@ -67,9 +67,15 @@ def mmd2(
             torch_op.check_values(samples)
         value = torch_op.mmd2(samples, kernel, unbiased, backend, x_self, y_self)
         return value if samples.batched else value[0]
-    terms = _terms(samples, kernel, backend, x_self, y_self)
-    value = (terms.unbiased if unbiased else terms.biased).astype(samples.x.dtype)
-    return value if samples.batched else value[0]
+    means = _all_means(samples, kernel, backend, x_self, y_self)
+    (wx, wy, wxy), constant = estimate_weights(
+        samples.x.shape[1], samples.y.shape[1], kernel.spec().at_zero, unbiased=unbiased
+    )
+    if not samples.batched:
+        # Python floats: for one small problem, arithmetic on arrays costs more than the kernel.
+        xx, yy, xy = means[0].tolist()
+        return samples.x.dtype.type(wx * xx + wy * yy + wxy * xy + constant)
+    return (wx * means[:, 0] + wy * means[:, 1] + wxy * means[:, 2] + constant).astype(samples.x.dtype)
 
 
 def mmd2_terms(
@@ -154,19 +160,31 @@ def _check_self_terms(
 def _means(samples: Samples, kernel: Kernel, backend: str, parts: tuple[bool, bool, bool]) -> Float64:
     name = backends.select(backend, device="cpu", serving=CPU_BACKENDS, operation="mmd2")
     spec = kernel.spec()
-    scale = np.full(samples.x.shape[0], spec.scale)
+    scale = np.empty(samples.x.shape[0])
+    scale.fill(spec.scale)
     if isinstance(kernel, MedianHeuristic):
         scale /= median.median_squared_distance(samples.x, samples.y, name)
     return engine(name).means(samples.x, samples.y, spec, scale, parts)
 
 
+def _all_means(
+    samples: Samples, kernel: Kernel, backend: str, x_self: SelfTerm | None, y_self: SelfTerm | None
+) -> Float64:
+    """The three mean kernel values, shape (B, 3), kept self terms in their places."""
+    means = _means(samples, kernel, backend, (x_self is None, y_self is None, True))
+    if x_self is not None:
+        means[:, 0] = x_self.mean
+    if y_self is not None:
+        means[:, 1] = y_self.mean
+    return means
+
+
 def _terms(
     samples: Samples, kernel: Kernel, backend: str, x_self: SelfTerm | None, y_self: SelfTerm | None
 ) -> MMDTerms:
-    means = _means(samples, kernel, backend, (x_self is None, y_self is None, True))
-    xx = means[:, 0] if x_self is None else np.broadcast_to(x_self.mean, means[:, 0].shape)
-    yy = means[:, 1] if y_self is None else np.broadcast_to(y_self.mean, means[:, 1].shape)
-    return MMDTerms(kernel.spec().at_zero, samples.x.shape[1], samples.y.shape[1], xx, yy, means[:, 2])
+    means = _all_means(samples, kernel, backend, x_self, y_self)
+    sizes = samples.x.shape[1], samples.y.shape[1]
+    return MMDTerms(kernel.spec().at_zero, *sizes, means[:, 0], means[:, 1], means[:, 2])
 
 
 __all__ = ["estimate_weights", "mmd2", "mmd2_terms", "self_term"]

@@ -19,8 +19,10 @@ _FAR = 8.0
 
 def spread_limit(spec: KernelSpec, scale: Float64, x: Array) -> float:
     """Largest packed value for which squared distances, times the kernel's rates, stay finite."""
-    largest = 1e37 if x.dtype == np.float32 else 1e300
-    rate = max(1.0, spec.steepest * float(scale.max(initial=0.0))) if spec.family == "imq" else 1.0
+    largest = 1e37 if x.itemsize == 4 else 1e300
+    rate = 1.0
+    if spec.family == "imq":
+        rate = max(rate, spec.steepest * float(scale[0] if scale.size == 1 else scale.max(initial=0.0)))
     return math.sqrt(largest / rate / (4.0 * x.shape[2]))
 
 

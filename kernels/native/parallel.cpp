@@ -16,7 +16,7 @@
 namespace fastinv {
 namespace {
 
-using Call = void (*)(const void*, std::size_t, std::size_t);
+using detail::Call;
 
 std::size_t from_environment(const char* name) {
   const char* text = std::getenv(name);
@@ -58,16 +58,16 @@ class Pool {
       running_ = helpers, next_ = 0, ++generation_;
     }
     wake_.notify_all();
-    drain();
+    drain(0);
     std::unique_lock<std::mutex> lock(mutex_);
     done_.wait(lock, [this] { return running_ == 0; });
     return true;
   }
 
  private:
-  void drain() {
+  void drain(std::size_t worker) {
     for (std::size_t begin; (begin = next_.fetch_add(grain_)) < tasks_;)
-      call_(context_, begin, std::min(begin + grain_, tasks_));
+      call_(context_, worker, begin, std::min(begin + grain_, tasks_));
   }
 
   void work(std::size_t index, std::size_t seen) {
@@ -77,7 +77,7 @@ class Pool {
       seen = generation_;
       if (index >= helpers_) continue;
       lock.unlock();
-      drain();
+      drain(index + 1);
       lock.lock();
       if (--running_ == 0) done_.notify_one();
     }
@@ -111,12 +111,15 @@ Pool& the_pool() {
 std::size_t num_threads() { return limit(); }
 void set_num_threads(std::size_t threads) { limit() = std::max<std::size_t>(1, threads); }
 
-void detail::run(std::size_t tasks, std::size_t grain, Call call, const void* context) {
+std::size_t workers_for(std::size_t tasks, std::size_t grain) {
   grain = std::max<std::size_t>(1, grain);
-  const std::size_t ranges = (tasks + grain - 1) / grain;
-  const std::size_t helpers = std::min(num_threads(), ranges) - (ranges > 0 ? 1 : 0);
-  if (helpers > 0 && the_pool().run(tasks, grain, call, context, helpers)) return;
-  for (std::size_t begin = 0; begin < tasks; begin += grain) call(context, begin, std::min(begin + grain, tasks));
+  return std::clamp<std::size_t>((tasks + grain - 1) / grain, 1, num_threads());
+}
+
+void detail::run(std::size_t tasks, std::size_t grain, std::size_t workers, Call call, const void* context) {
+  grain = std::max<std::size_t>(1, grain);
+  if (workers > 1 && tasks > grain && the_pool().run(tasks, grain, call, context, workers - 1)) return;
+  for (std::size_t begin = 0; begin < tasks; begin += grain) call(context, 0, begin, std::min(begin + grain, tasks));
 }
 
 }  // namespace fastinv

@@ -164,6 +164,64 @@ FASTINV_INLINE T sum_lanes(typename Sized<T, Bytes>::Vector v) {
   }
 }
 
+// The lanes moved down by one, the first to the end.
+template <class V>
+FASTINV_INLINE V rotate(V v) {
+  constexpr int n = sizeof(V) / sizeof(v[0]);
+#if defined(__clang__)
+  V result;
+  for (int i = 0; i < n; ++i) result[i] = v[(i + 1) % n];
+  return result;
+#else
+  decltype(v < v) from{};
+  for (int i = 0; i < n; ++i) from[i] = (i + 1) % n;
+  return __builtin_shuffle(v, from);
+#endif
+}
+
+// Lanes 0, 2, 4, ... of a followed by those of b, and 1, 3, 5, ... in `odd`.
+template <class V>
+FASTINV_INLINE void deinterleave(V a, V b, V& even, V& odd) {
+  constexpr int n = sizeof(V) / sizeof(a[0]);
+#if defined(__clang__)
+  for (int i = 0; i < n / 2; ++i) {
+    even[i] = a[2 * i], even[i + n / 2] = b[2 * i];
+    odd[i] = a[2 * i + 1], odd[i + n / 2] = b[2 * i + 1];
+  }
+#else
+  decltype(a < b) from{};
+  for (int i = 0; i < n; ++i) from[i] = 2 * i;
+  even = __builtin_shuffle(a, b, from);
+  odd = __builtin_shuffle(a, b, from + 1);
+#endif
+}
+
+// The smallest lane.
+template <class T, int Bytes = kVectorBytes>
+FASTINV_INLINE T min_lane(typename Sized<T, Bytes>::Vector v) {
+  if constexpr (Bytes == 2 * sizeof(T)) {
+    return v[0] < v[1] ? v[0] : v[1];
+  } else {
+    typename Sized<T, Bytes / 2>::Vector half[2];
+    std::memcpy(half, &v, Bytes);
+    return min_lane<T, Bytes / 2>(half[0] < half[1] ? half[0] : half[1]);
+  }
+}
+
+// Lanes of floats and doubles, added up in double.
+struct Sum {
+  F64 low{}, high{};
+
+  FASTINV_INLINE void add(F64 v) { low += v; }
+  FASTINV_INLINE void add(F32 v) {
+    typename Sized<float, kVectorBytes / 2>::Vector half[2];
+    std::memcpy(half, &v, sizeof(v));
+    low += __builtin_convertvector(half[0], F64);
+    high += __builtin_convertvector(half[1], F64);
+  }
+  FASTINV_INLINE double total() const { return sum_lanes<double, kVectorBytes>(low + high); }
+};
+
 // Sum of the lanes in double.
 FASTINV_INLINE double sum(F64 v) { return sum_lanes<double, kVectorBytes>(v); }
 FASTINV_INLINE double sum(F32 v) {

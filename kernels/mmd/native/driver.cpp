@@ -8,16 +8,16 @@
 #include <new>
 #include <vector>
 
-#include "mmd/native/pack.hpp"
 #include "mmd/native/problem.hpp"
 #include "native/dispatch.hpp"
 #include "native/parallel.hpp"
 
 namespace fastinv {
 
-#define X(isa)                          \
-  namespace isa {                       \
+#define X(isa)                            \
+  namespace isa {                         \
   extern const mmd::PairLoops pair_loops; \
+  extern const mmd::Packing packing;      \
   }
 FASTINV_FOR_EACH_ISA(X)
 #undef X
@@ -25,14 +25,16 @@ FASTINV_FOR_EACH_ISA(X)
 namespace mmd {
 namespace {
 
-// Problems packed at a time share this much memory, a fraction of a last-level cache.
-constexpr std::size_t kGroupBytes = std::size_t(8) << 20;
+// Problems that threads share are packed in groups of this much memory, a fraction of a last-level cache.
+constexpr std::size_t kGroupBytes = std::size_t(4) << 20;
 // Pairs per task. The number of shares of a problem follows from its size alone, so that results do not depend on
 // the number of threads; gradients keep one buffer per share, hence the second limit.
-constexpr std::int64_t kPairsPerShare = 1 << 19;
+constexpr std::int64_t kPairsPerShare = 1 << 17;
 constexpr std::int64_t kMaxShares = 256, kMaxGradientShares = 16;
-// Below this many pairs, waking another thread costs more than it saves.
-constexpr std::int64_t kPairsPerRange = 1 << 17;
+// With so many problems per thread, each thread takes whole ones: no buffers in common, nothing to wait for.
+constexpr std::int64_t kProblemsPerThread = 16;
+// Below this many pairs, or numbers to be copied, waking another thread costs more than it saves.
+constexpr std::int64_t kPairsPerRange = 1 << 17, kCopiesPerRange = 1 << 16;
 
 const PairLoops& loops() {
 #define X(isa) &isa::pair_loops,
@@ -41,8 +43,30 @@ const PairLoops& loops() {
   return *table[active_isa_index()];
 }
 
+const Packing& packing() {
+#define X(isa) &isa::packing,
+  static const Packing* const table[] = {FASTINV_FOR_EACH_ISA(X)};
+#undef X
+  return *table[active_isa_index()];
+}
+
+Status pack(const Unpacked<float>& x, const Unpacked<float>& y, int dimensions, double limit) {
+  return packing().pack_float(x, y, dimensions, limit);
+}
+Status pack(const Unpacked<double>& x, const Unpacked<double>& y, int dimensions, double limit) {
+  return packing().pack_double(x, y, dimensions, limit);
+}
+
 double pair_sum(const Share<float>& share, const Kernel<float>& k) { return loops().sum_float(share, k); }
 double pair_sum(const Share<double>& share, const Kernel<double>& k) { return loops().sum_double(share, k); }
+
+// Distance between the coordinates of a packed sample. Multiples of 1 KiB would put all coordinates of a row into
+// the same few cache sets.
+template <class T>
+std::ptrdiff_t packed_stride(std::int64_t rows) {
+  const std::ptrdiff_t stride = (rows + kPad - 1) / kPad * kPad;
+  return stride * sizeof(T) % 1024 == 0 ? stride + kPad : stride;
+}
 
 // Uninitialised memory aligned for any vector.
 template <class T>
@@ -124,96 +148,163 @@ class Evaluation {
         y_stride_(packed_stride<T>(m_)),
         use_x_(request.parts[0] || request.parts[2]),
         use_y_(request.parts[1] || request.parts[2]),
-        gradient_(request.gradient_x != nullptr || request.gradient_y != nullptr) {
+        gradient_(request.gradient_x != nullptr || request.gradient_y != nullptr),
+        across_(gradient_ && request.parts[2] && request.weights[2] != 0.0) {
     pairs_ = (r_.parts[0] ? n_ * (n_ - 1) / 2 : 0) + (r_.parts[1] ? m_ * (m_ - 1) / 2 : 0) +
              (r_.parts[2] ? n_ * m_ : 0);
     shares_ = std::clamp<std::int64_t>(pairs_ / kPairsPerShare, 1, gradient_ ? kMaxGradientShares : kMaxShares);
     packed_ = d_ * (x_stride_ + y_stride_);
     pulls_ = gradient_ ? packed_ : 0;
     scratch_ = gradient_ ? kRowBlock * d_ * std::int64_t(64 / sizeof(T)) : 0;
-    const std::size_t bytes = sizeof(T) * std::size_t(packed_ + shares_ * (pulls_ + scratch_));
-    group_ = std::clamp<std::int64_t>(kGroupBytes / std::max<std::size_t>(bytes, 1), 1, r_.x.problems);
   }
 
   Status run() {
-    const Buffer<T> packed(group_ * packed_), work(group_ * shares_ * (pulls_ + scratch_));
-    std::vector<double> sums(group_ * shares_ * 3);
-    for (first_ = 0; first_ < r_.x.problems; first_ += group_) {
-      const std::int64_t count = std::min(group_, r_.x.problems - first_);
-      if (const Status status = pack(packed.get(), count); status != Status::ok) return status;
-      const std::int64_t grain = std::max<std::int64_t>(1, kPairsPerRange * shares_ / std::max<std::int64_t>(pairs_, 1));
-      parallel_for(count * shares_, grain, [&](std::size_t begin, std::size_t end) {
-        for (std::size_t task = begin; task < end; ++task)
-          share(packed.get(), work.get() + task * (pulls_ + scratch_), sums.data() + 3 * task, task);
-      });
-      parallel_for(count, std::max<std::int64_t>(1, (1 << 16) / packed_), [&](std::size_t begin, std::size_t end) {
-        for (std::size_t p = begin; p < end; ++p) reduce(work.get(), sums.data(), p);
-      });
-    }
-    return Status::ok;
+    const bool whole = shares_ == 1 || r_.x.problems >= kProblemsPerThread * std::int64_t(num_threads());
+    return whole ? whole_problems() : shared_problems();
   }
 
  private:
-  Status pack(T* packed, std::int64_t count) const {
+  // Memory for some problems: packed samples, then what each of their shares gathers.
+  struct Memory {
+    Buffer<T> packed, work;
+    std::vector<double> sums;
+  };
+
+  Memory memory_for(std::int64_t problems) const {
+    return {Buffer<T>(problems * packed_), Buffer<T>(problems * shares_ * (pulls_ + scratch_)),
+            std::vector<double>(problems * shares_ * 3)};
+  }
+
+  // The part of one problem.
+  struct Place {
+    T *packed, *work;
+    double* sums;
+  };
+
+  Place place(Memory& memory, std::int64_t problem) const {
+    return {memory.packed.get() + problem * packed_, memory.work.get() + problem * shares_ * (pulls_ + scratch_),
+            memory.sums.data() + problem * shares_ * 3};
+  }
+
+  // Each problem is packed, summed and reduced by one thread in memory of its own.
+  Status whole_problems() {
+    const std::int64_t grain = std::max<std::int64_t>(1, kPairsPerRange / std::max<std::int64_t>(pairs_, 1));
+    const std::size_t workers = workers_for(r_.x.problems, grain);
+    Memory memory = memory_for(workers);
     std::atomic<Status> status{Status::ok};
-    parallel_for(count, std::max<std::int64_t>(1, (1 << 16) / packed_), [&](std::size_t begin, std::size_t end) {
-      for (std::size_t p = begin; p < end; ++p) {
-        T* x = packed + p * packed_;
-        T* y = x + d_ * x_stride_;
-        const Status own = pack_problem(r_, first_ + std::int64_t(p), use_x_ ? x : nullptr, x_stride_,
-                                        use_y_ ? y : nullptr, y_stride_);
-        if (own != Status::ok) status = own;
+    parallel_for(r_.x.problems, grain, workers, [&](std::size_t worker, std::size_t begin, std::size_t end) {
+      const Place at = place(memory, worker);
+      Kernel<T> k;
+      for (std::size_t p = begin; p < end && status == Status::ok; ++p) {
+        if (const Status own = pack_problem(at, p); own != Status::ok) {
+          status = own;
+          return;
+        }
+        if (p == begin || r_.scale[p] != r_.scale[p - 1]) k = kernel_at<T>(r_.plan, r_.scale[p]);
+        for (std::int64_t s = 0; s < shares_; ++s) share(at, p, s, k);
+        reduce(at, p);
       }
     });
     return status;
   }
 
-  // Share `task % shares_` of problem `task / shares_` of the group.
-  void share(const T* packed, T* work, double* sums, std::size_t task) const {
-    const std::size_t p = task / shares_;
-    const Kernel<T> k = kernel_at<T>(r_.plan, r_.scale[first_ + p]);
-    const Packed<T> x{packed + p * packed_, x_stride_, int(n_)};
-    const Packed<T> y{packed + p * packed_ + d_ * x_stride_, y_stride_, int(m_)};
+  // A group of problems is packed, then threads take shares of them.
+  Status shared_problems() {
+    const std::size_t bytes = sizeof(T) * std::size_t(packed_ + shares_ * (pulls_ + scratch_));
+    const std::int64_t group = std::clamp<std::int64_t>(kGroupBytes / bytes, 1, r_.x.problems);
+    Memory memory = memory_for(group);
+    const std::int64_t copies = std::max<std::int64_t>(1, kCopiesPerRange / packed_);
+    for (std::int64_t first = 0; first < r_.x.problems; first += group) {
+      const std::int64_t count = std::min(group, r_.x.problems - first);
+      std::atomic<Status> status{Status::ok};
+      parallel_for(count, copies, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t p = begin; p < end; ++p)
+          if (const Status own = pack_problem(place(memory, p), first + p); own != Status::ok) status = own;
+      });
+      if (status != Status::ok) return status;
+      parallel_for(count * shares_, 1, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t task = begin; task < end; ++task) {
+          const std::int64_t p = std::int64_t(task) / shares_;
+          share(place(memory, p), first + p, std::int64_t(task) % shares_, kernel_at<T>(r_.plan, r_.scale[first + p]));
+        }
+      });
+      parallel_for(count, std::max<std::int64_t>(1, copies / shares_), [&](std::size_t begin, std::size_t end) {
+        for (std::size_t p = begin; p < end; ++p) reduce(place(memory, p), first + p);
+      });
+    }
+    return Status::ok;
+  }
+
+  static Unpacked<T> unpacked(const Batch<T>& from, std::int64_t problem, T* to, std::ptrdiff_t stride) {
+    return {from.data + problem * from.stride[0], from.rows, from.stride[1], from.stride[2], to, stride};
+  }
+
+  Status pack_problem(const Place& at, std::int64_t problem) const {
+    T* y = at.packed + d_ * x_stride_;
+    return pack(unpacked(r_.x, problem, use_x_ ? at.packed : nullptr, x_stride_),
+                unpacked(r_.y, problem, use_y_ ? y : nullptr, y_stride_), int(d_), r_.limit);
+  }
+
+  void share(const Place& at, std::int64_t problem, std::int64_t number, const Kernel<T>& k) const {
+    const Packed<T> x{at.packed, x_stride_, int(n_)}, y{at.packed + d_ * x_stride_, y_stride_, int(m_)};
+    T* work = at.work + number * (pulls_ + scratch_);
     T* pull_x = r_.gradient_x != nullptr ? work : nullptr;
     T* pull_y = r_.gradient_y != nullptr ? work + d_ * x_stride_ : nullptr;
     std::fill_n(work, pulls_, T(0));
-    // d k(a, b) / d a = -2 slope (a - b); Gaussian slopes come divided by ln 2 and their first rate.
-    const double slope = -2.0 * (k.gaussian ? 0.69314718055994530942 * r_.plan.heads[0] * r_.scale[first_ + p] : 1.0);
-    Share<T> s{x, x, true, int(d_), int(task % shares_), int(shares_), pull_x, pull_x, T(0), nullptr, work + pulls_};
-    s.factor = T(slope * r_.weights[0] * mean_factor(n_));
+    double* sums = at.sums + 3 * number;
+    Share<T> s{x, x, true, int(d_), int(number), int(shares_), pull_x, pull_x, nullptr, work + pulls_};
     sums[0] = r_.parts[0] ? pair_sum(s, k) : 0.0;
     s.a = s.b = y, s.pull_a = s.pull_b = pull_y;
-    s.factor = T(slope * r_.weights[1] * mean_factor(m_));
     sums[1] = r_.parts[1] ? pair_sum(s, k) : 0.0;
-    s.same = false, s.factor = T(slope * r_.weights[2] / (double(n_) * double(m_)));
+    if (across_) rescale(pull_x, pull_y);
+    s.same = false;
     // Rows always gather, columns only if both gradients are wanted.
     const bool x_rows = pull_x != nullptr || !gradient_;
     s.a = x_rows ? x : y, s.b = x_rows ? y : x;
     s.pull_a = x_rows ? pull_x : pull_y, s.pull_b = x_rows ? pull_y : nullptr;
-    if (r_.row_sums != nullptr) s.row_sums = r_.row_sums + (first_ + p) * n_;
+    if (!across_) s.pull_a = s.pull_b = nullptr;
+    if (r_.row_sums != nullptr) s.row_sums = r_.row_sums + problem * n_;
     sums[2] = r_.parts[2] ? pair_sum(s, k) : 0.0;
   }
 
-  static double mean_factor(std::int64_t rows) { return rows > 1 ? 2.0 / (double(rows) * double(rows - 1)) : 0.0; }
-
-  void reduce(const T* work, const double* sums, std::size_t p) const {
-    const double factor[3] = {mean_factor(n_), mean_factor(m_), 1.0 / (double(n_) * double(m_))};
-    for (int part = 0; part < 3; ++part) {
-      double total = 0.0;
-      for (std::int64_t s = 0; s < shares_; ++s) total += sums[3 * (p * shares_ + s) + part];
-      r_.means[3 * (first_ + p) + part] = total * factor[part];
-    }
-    const T* pulls = work + p * shares_ * (pulls_ + scratch_);
-    if (r_.gradient_x != nullptr) gather(pulls, x_stride_, n_, r_.gradient_x + (first_ + p) * n_ * d_);
-    if (r_.gradient_y != nullptr) gather(pulls + d_ * x_stride_, y_stride_, m_, r_.gradient_y + (first_ + p) * m_ * d_);
+  // From the units of the sums within the samples, whose weights are applied in the end, to those between them.
+  void rescale(T* pull_x, T* pull_y) const {
+    const T of_x = T(weight(0) / weight(2)), of_y = T(weight(1) / weight(2));
+    if (pull_x != nullptr)
+      for (std::int64_t i = 0; i < d_ * x_stride_; ++i) pull_x[i] *= of_x;
+    if (pull_y != nullptr)
+      for (std::int64_t i = 0; i < d_ * y_stride_; ++i) pull_y[i] *= of_y;
   }
 
-  void gather(const T* pulls, std::ptrdiff_t stride, std::int64_t rows, T* gradient) const {
+  // What turns a sum into a mean, and the same with the caller's weight.
+  double mean_factor(int part) const {
+    const double rows = double(part == 0 ? n_ : m_);
+    if (part == 2) return 1.0 / (double(n_) * double(m_));
+    return rows > 1.0 ? 2.0 / (rows * (rows - 1.0)) : 0.0;
+  }
+  double weight(int part) const { return r_.weights[part] * mean_factor(part); }
+
+  void reduce(const Place& at, std::int64_t problem) const {
+    for (int part = 0; part < 3; ++part) {
+      double total = 0.0;
+      for (std::int64_t s = 0; s < shares_; ++s) total += at.sums[3 * s + part];
+      r_.means[3 * problem + part] = total * mean_factor(part);
+    }
+    // d k(a, b) / d a = -2 slope (a - b); Gaussian slopes come divided by ln 2 and their first rate.
+    const Plan& plan = r_.plan;
+    const double slope = -2.0 * (plan.gaussian ? 0.69314718055994530942 * plan.heads[0] * r_.scale[problem] : 1.0);
+    const double of_x = slope * weight(across_ ? 2 : 0), of_y = slope * weight(across_ ? 2 : 1);
+    if (r_.gradient_x != nullptr) gather(at.work, x_stride_, n_, of_x, r_.gradient_x + problem * n_ * d_);
+    if (r_.gradient_y != nullptr)
+      gather(at.work + d_ * x_stride_, y_stride_, m_, of_y, r_.gradient_y + problem * m_ * d_);
+  }
+
+  void gather(const T* pulls, std::ptrdiff_t stride, std::int64_t rows, double factor, T* gradient) const {
     for (std::int64_t i = 0; i < rows; ++i)
       for (std::int64_t k = 0; k < d_; ++k) {
         double total = 0.0;
         for (std::int64_t s = 0; s < shares_; ++s) total += pulls[s * (pulls_ + scratch_) + k * stride + i];
-        gradient[i * d_ + k] = T(total);
+        gradient[i * d_ + k] = T(factor * total);
       }
   }
 
@@ -221,7 +312,8 @@ class Evaluation {
   std::int64_t n_, m_, d_;
   std::ptrdiff_t x_stride_, y_stride_;
   bool use_x_, use_y_, gradient_;
-  std::int64_t pairs_, shares_, packed_, pulls_, scratch_, group_, first_ = 0;
+  bool across_;  // whether the gradients have a part between the samples
+  std::int64_t pairs_, shares_, packed_, pulls_, scratch_;
 };
 
 }  // namespace

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "mmd/native/problem.hpp"
+
 namespace fastinv {
 namespace mmd {
 
@@ -23,8 +25,6 @@ struct Plan {
   const double* tails;
   int tail_rows;
 };
-
-enum class Status { ok, x_not_finite, y_not_finite, x_too_wide, y_too_wide };
 
 template <class T>
 struct Request {

@@ -1,8 +1,12 @@
 // The loops over pairs, compiled once per instruction set.
 //
-// Four rows of a, broadcast, meet one vector of rows of b at a time. Sums stay in registers over at most
-// kVectorsPerSum vectors, then move to double: that bounds the rounding of float sums whatever the sample size.
+// Four rows, broadcast, meet one vector of rows at a time. Sums stay in float over at most kVectorsPerSum vectors,
+// then move to double: that bounds their rounding whatever the sample size.
+//
+// No vector is computed for the sake of a few of its lanes: rows of b beyond the last whole vector change places
+// with rows of a, and the pairs within one vector come from its rotations.
 #include "mmd/native/evaluators.hpp"
+#include "mmd/native/tiles.hpp"
 
 namespace fastinv {
 namespace FASTINV_ISA {
@@ -11,79 +15,25 @@ namespace {
 using mmd::Share;
 
 constexpr int kVectorsPerSum = 32;
-
-// Differences of R rows of a, from row i, to one vector of b, from row j; D is the dimension, or 0 for any.
-template <class T, int D, int R>
-struct Distances {
-  using V = Vec<T>;
-  const Share<T>& s;
-
-  FASTINV_INLINE int dimensions() const { return D > 0 ? D : s.dimensions; }
-  FASTINV_INLINE V column(int k, int j) const { return load(s.b.data + k * s.b.stride + j); }
-  FASTINV_INLINE T row(int k, int i) const { return s.a.data[k * s.a.stride + i]; }
-
-  FASTINV_INLINE void operator()(int i, int j, V (&d2)[R]) const {
-    {
-      const V b = column(0, j);
-      for (int r = 0; r < R; ++r) {
-        const V t = b - row(0, i + r);
-        d2[r] = t * t;
-      }
-    }
-    for (int k = 1; k < dimensions(); ++k) {
-      const V b = column(k, j);
-      for (int r = 0; r < R; ++r) {
-        const V t = b - row(k, i + r);
-        d2[r] += t * t;
-      }
-    }
-  }
-};
-
-// Which lanes of rows i + r and columns j... count: j < number of columns, and j > i + r within one sample.
-template <class T>
-FASTINV_INLINE IntVec<T> counted(const Share<T>& s, int row, int j) {
-  using Integer = typename Lanes<T>::Integer;
-  const IntVec<T> index = iota<T>() + Integer(j);
-  IntVec<T> mask = index < Integer(s.b.rows);
-  if (s.same) mask &= index > Integer(row);
-  if (row >= s.a.rows) mask = IntVec<T>{};
-  return mask;
-}
-
-// Adds factor * slope * (a - b) of R x W pairs to the pulls: rows gather in `gathered`, columns in memory.
-template <class T, int D, int R>
-FASTINV_INLINE void pull(const Distances<T, D, R>& at, int i, int j, const Vec<T> (&slope)[R], Vec<T>* gathered) {
-  using V = Vec<T>;
-  const Share<T>& s = at.s;
-  for (int k = 0; k < at.dimensions(); ++k) {
-    const V b = at.column(k, j);
-    V total = V{};
-    for (int r = 0; r < R; ++r) {
-      const V force = slope[r] * (b - at.row(k, i + r));
-      gathered[k * R + r] += force;
-      total += force;
-    }
-    if (s.pull_b != nullptr) {
-      T* target = s.pull_b + k * s.b.stride + j;
-      store(target, Vec<T>(load(target) + s.factor * total));
-    }
-  }
-}
+// Up to so many vectors, loops over the columns of each row would be too short.
+constexpr int kFewVectors = 16;
 
 template <class T, int D, bool Gradient, class Evaluator>
 struct PairLoop {
   using V = Vec<T>;
   static constexpr int W = kLanes<T>;
-  static constexpr int R = Gradient ? mmd::kGradientRowBlock : mmd::kRowBlock;
+  // A block of rows stays within one vector, so that "later vectors" means the same for all of them.
+  static constexpr int kRows = Gradient ? mmd::kGradientRowBlock : mmd::kRowBlock;
+  static constexpr int R = kRows < W ? kRows : W;
   const Share<T>& s;
   const Evaluator& kernel;
 
   template <bool Masked>
   FASTINV_INLINE void tile(int i, int j, V (&sum)[R], V* gathered) const {
-    const Distances<T, D, R> at{s};
+    const Distances<T, D> at{s};
     V d2[R], value[R], slope[R];
-    at(i, j, d2);
+    typename Distances<T, D>::template Differences<R> kept;
+    at.across(i, j, d2, kept);
     kernel.template operator()<R, Gradient>(d2, value, slope);
     for (int r = 0; r < R; ++r) {
       if (Masked) {
@@ -93,48 +43,116 @@ struct PairLoop {
       }
       sum[r] += value[r];
     }
-    if (Gradient) pull(at, i, j, slope, gathered);
+    if (Gradient) pull<T, D, R>(at, i, j, slope, kept, gathered);
   }
 
-  // Rows i ... i + R - 1 against columns [begin, end), both multiples of W.
-  double rows(int i, int begin, int end) const {
+  FASTINV_INLINE static void flush(const V (&sum)[R], Sum& total) {
+    for (int r = 0; r < R; r += 2) total.add(V(sum[r] + sum[r + 1]));
+  }
+
+  // Rows i ... i + R - 1 against columns [begin, end), at most kVectorsPerSum vectors, masked from `whole` on.
+  FASTINV_INLINE void rows(int i, int begin, int whole, int end, Sum& total) const {
     V sum[R] = {};
     V local[R * (D > 0 ? D : 1)];
     V* gathered = D > 0 ? local : reinterpret_cast<V*>(s.scratch);
     const int d = D > 0 ? D : s.dimensions;
     if (Gradient)
       for (int k = 0; k < R * d; ++k) gathered[k] = V{};
-    const bool whole = i + R <= s.a.rows;
-    const int last_whole = whole ? s.b.rows - W : -1;
-    int j = s.same && i / W * W > begin ? i / W * W : begin;
-    for (; j < end && s.same && j < i + R; j += W) tile<true>(i, j, sum, gathered);
-    for (; j < end && j <= last_whole; j += W) tile<false>(i, j, sum, gathered);
+    int j = begin;
+    for (; j < whole; j += W) tile<false>(i, j, sum, gathered);
     for (; j < end; j += W) tile<true>(i, j, sum, gathered);
-    if (Gradient)
+    if (Gradient && s.pull_a != nullptr)
       for (int r = 0; r < R; ++r)
         for (int k = 0; k < d; ++k)
-          if (i + r < s.a.rows) s.pull_a[k * s.a.stride + i + r] -= s.factor * sum_short(gathered[k * R + r]);
-    double total = 0.0;
-    for (int r = 0; r < R; ++r) {
-      const double of_row = fastinv::FASTINV_ISA::sum(sum[r]);
-      if (s.row_sums != nullptr && i + r < s.a.rows) s.row_sums[i + r] += of_row;
-      total += of_row;
+          if (i + r < s.a.rows) s.pull_a[k * s.a.stride + i + r] -= sum_short(gathered[k * R + r]);
+    if (s.row_sums != nullptr)
+      for (int r = 0; r < R; ++r)
+        if (i + r < s.a.rows) s.row_sums[i + r] += fastinv::FASTINV_ISA::sum(sum[r]);
+    flush(sum, total);
+  }
+
+  // This share's blocks of the rows [from, to) against columns [begin, end), which start with a whole vector; with
+  // `later`, against those in later vectors than the row's.
+  void rectangle(int from, int to, int begin, int end, bool later, Sum& total) const {
+    if (Gradient || s.row_sums != nullptr || end - begin > kFewVectors * W)
+      row_by_row(from, to, begin, end, later, total);
+    else
+      column_by_column(from, to, begin, end, later, total);
+  }
+
+  // For few columns, of which only the sum counts: one vector of them stays in registers and rows pass by, which
+  // makes few long loops of a small triangle.
+  __attribute__((noinline)) void column_by_column(int from, int to, int begin, int end, bool later, Sum& total) const {
+    const int first = from + s.first * R, stride = s.step * R;
+    for (int j = begin; j < end; j += W) {
+      const int stop = later && j < to ? j : to;
+      const int whole = j + W > s.b.rows ? first : stop < s.a.rows - R + 1 ? stop : s.a.rows - R + 1;
+      int i = first;
+      while (i < stop) {
+        V sum[R] = {};
+        const int pause = i + kVectorsPerSum * stride;
+        for (; i < whole && i < pause; i += stride) tile<false>(i, j, sum, nullptr);
+        for (; i < stop && i < pause; i += stride) tile<true>(i, j, sum, nullptr);
+        flush(sum, total);
+      }
     }
-    return total;
+  }
+
+  __attribute__((noinline)) void row_by_row(int from, int to, int begin, int end, bool later, Sum& total) const {
+    for (; begin < end; begin += kVectorsPerSum * W) {
+      const int stop = begin + kVectorsPerSum * W < end ? begin + kVectorsPerSum * W : end;
+      const int whole = s.b.rows / W * W < stop ? s.b.rows / W * W : stop;
+      for (int i = from + s.first * R; i < to; i += s.step * R) {
+        const int start = later && (i / W + 1) * W > begin ? (i / W + 1) * W : begin;
+        if (start >= stop) break;
+        rows(i, start, i + R <= s.a.rows ? whole : start, stop, total);
+      }
+    }
+  }
+
+  // Pairs within each vector of [0, end). Rotations by 1 ... W / 2 meet all of them, the last one twice.
+  void diagonal(int end, Sum& total) const {
+    for (int j = s.first * W; j < end; j += s.step * W) {
+      if constexpr (Gradient) {
+        for (int i = j; i < j + W; i += R) rows(i, j, j, j + W, total);
+      } else {
+        constexpr int N = W / 2;
+        V d2[N], value[N], slope[N];
+        Distances<T, D>{s}.within(j, d2);
+        kernel.template operator()<N, false>(d2, value, slope);
+        V sum = T(0.5) * value[N - 1];
+        for (int r = 0; r < N - 1; ++r) sum += value[r];
+        total.add(sum);
+      }
+    }
+  }
+
+  void one_sample(Sum& total) const {
+    const int rows = s.a.rows, whole = rows / W * W;
+    rectangle(0, whole, 0, whole, true, total);
+    diagonal(whole, total);
+    if (whole == rows) return;
+    Share<T> rest = s;
+    rest.same = false;
+    PairLoop{rest, kernel}.rectangle(whole, rows, 0, whole, false, total);
+    rectangle(whole, rows, whole, whole + W, false, total);
+  }
+
+  void two_samples(Sum& total) const {
+    // Sums per row need all of a row's columns in one place.
+    const int whole = s.row_sums != nullptr ? (s.b.rows + W - 1) / W * W : s.b.rows / W * W;
+    rectangle(0, s.a.rows, 0, whole, false, total);
+    if (whole >= s.b.rows) return;
+    Share<T> turned = s;
+    turned.a = s.b, turned.b = s.a;
+    turned.pull_a = s.pull_b, turned.pull_b = s.pull_a;
+    PairLoop{turned, kernel}.rectangle(whole, s.b.rows, 0, (s.a.rows + W - 1) / W * W, false, total);
   }
 
   double run() const {
-    double total = 0.0;
-    const int blocks = (s.a.rows + R - 1) / R;
-    const int columns = (s.b.rows + W - 1) / W * W;
-    for (int begin = 0; begin < columns; begin += kVectorsPerSum * W) {
-      const int end = begin + kVectorsPerSum * W < columns ? begin + kVectorsPerSum * W : columns;
-      for (int block = s.first; block < blocks; block += s.step) {
-        if (s.same && block * R >= end) break;
-        total += rows(block * R, begin, end);
-      }
-    }
-    return total;
+    Sum total;
+    s.same ? one_sample(total) : two_samples(total);
+    return total.total();
   }
 };
 

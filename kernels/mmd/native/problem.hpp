@@ -49,11 +49,10 @@ struct Share {
   bool same;
   int dimensions;
   int first, step;
-  // Gradients, laid out as the packed samples, or null: factor * slope(d^2) * (a_i - b_j) is added to row i of
-  // pull_a and taken from row j of pull_b. pull_b may be null on its own.
+  // Gradients, laid out as the packed samples, or null: slope(d^2) * (a_i - b_j) is added to row i of pull_a and
+  // taken from row j of pull_b. Either may be null on its own.
   T* pull_a;
   T* pull_b;
-  T factor;
   double* row_sums;  // the sum of each row of a is added here, or null
   T* scratch;  // kRowBlock * dimensions vectors of 64 bytes, for gradients
 };
@@ -65,6 +64,29 @@ using SumDouble = double (*)(const Share<double>&, const Kernel<double>&);
 struct PairLoops {
   SumFloat sum_float;
   SumDouble sum_double;
+};
+
+// One sample as the caller holds it, and where it goes: nowhere if `to` is null. Strides in elements.
+template <class T>
+struct Unpacked {
+  const T* data;
+  std::ptrdiff_t rows, row_stride, coordinate_stride;
+  T* to;
+  std::ptrdiff_t stride;
+};
+
+enum class Status { ok, x_not_finite, y_not_finite, x_too_wide, y_too_wide };
+
+// Packs the samples of one problem; no packed value may be larger than the limit.
+//
+// A coordinate far from 0 compared with its range is shifted by its smallest value. The subtraction is exact
+// (Sterbenz), so differences keep every bit of the input; near 0 nothing is shifted, for the same reason.
+using PackFloat = Status (*)(const Unpacked<float>& x, const Unpacked<float>& y, int dimensions, double limit);
+using PackDouble = Status (*)(const Unpacked<double>& x, const Unpacked<double>& y, int dimensions, double limit);
+
+struct Packing {
+  PackFloat pack_float;
+  PackDouble pack_double;
 };
 
 }  // namespace mmd
