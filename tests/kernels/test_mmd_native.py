@@ -53,6 +53,38 @@ def test_every_instruction_set_agrees_with_reference(isa: str) -> None:
     assert run.returncode == 0, run.stderr
 
 
+RAGGED = """
+import numpy as np
+from fastinv.kernels import Gaussian, mmd2_terms
+
+# Every remainder of a vector and of a block of rows, columns taken row by row and otherwise, several shares.
+SIZES = [(n, 65 - n) for n in range(1, 65)] + [(300, 17), (5, 270), (700, 1000)]
+rng = np.random.default_rng(0)
+for dtype, limit in ((np.float32, 1e-6), (np.float64, 1e-13)):
+    for n, m in SIZES:
+        x, y = (rng.normal(size=(2, size, 2)).astype(dtype) for size in (n, m))
+        got, want = (mmd2_terms(x, y, kernel=Gaussian(0.7), backend=b) for b in ("native", "reference"))
+        for part in ("xx", "yy", "xy"):
+            assert np.abs(getattr(got, part) - getattr(want, part)).max() <= limit, (dtype, n, m, part)
+"""
+
+
+@pytest.mark.parametrize("isa", module.built_isas() if module else [])
+def test_ragged_sizes_in_every_instruction_set(isa: str) -> None:
+    environment = {**os.environ, "FASTINV_ISA": isa}
+    run = subprocess.run([sys.executable, "-c", RAGGED], env=environment, capture_output=True, text=True)
+    if "this CPU lacks it" in run.stderr:
+        pytest.skip(f"this CPU has no {isa}")
+    assert run.returncode == 0, run.stderr
+
+
+def test_a_problem_counts_the_same_alone_and_in_a_batch() -> None:
+    """One problem is shared by the threads, of many each goes to one thread."""
+    rng = np.random.default_rng(0)
+    x, y = (rng.normal(size=(64, 500, 4)).astype(np.float32) for _ in range(2))
+    np.testing.assert_array_equal(mmd2(x, y)[:3], [mmd2(x[b], y[b]) for b in range(3)])
+
+
 def test_an_unknown_instruction_set_is_named() -> None:
     script = "from fastinv.kernels import available_backends; available_backends()"
     environment = {**os.environ, "FASTINV_ISA": "avx1024"}
