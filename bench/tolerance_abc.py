@@ -56,11 +56,16 @@ def cases(simulations: int) -> dict[str, tuple[Callable[[], object], int]]:
     def run(simulator: object, y: np.ndarray, n: int, count: int, **more: object) -> Callable[[], object]:
         return lambda: abc(simulator, y, n, max_simulations=count, **options, **more)  # type: ignore[arg-type]
 
+    def nearest(y: np.ndarray) -> Callable[[], object]:
+        return lambda: abc("kinematics", y, 1000, nearest=True, max_simulations=simulations)
+
     return {
         "numpy, 1 observation": (lambda: plain_numpy(rare, simulations // 100), simulations // 100),
         "kinematics, 1": (run("kinematics", rare, 10**5, simulations), simulations),
         "kinematics, 1000 x 100": (run("kinematics", kinematics, 100, simulations), simulations),
         "kinematics, 1000 x 1000": (run("kinematics", kinematics, 1000, simulations), simulations),
+        "kinematics, nearest, 1": (nearest(kinematics[:1]), simulations),
+        "kinematics, nearest, 1000 x 1000": (nearest(kinematics), simulations),
         "ballistics, 1000 x 1000": (run("ballistics", ballistics, 1000, fewer), fewer),
         "a user's @njit arm, 1000 x 100": (run(arm, kinematics, 100, fewer, prior=prior), fewer),
     }
@@ -84,7 +89,7 @@ def main() -> None:
             paces.setdefault(name, []).append(count / (time.process_time() - started) / 1e6)
     print("million simulations per CPU second: median [least, most]")
     for name, values in paces.items():
-        print(f"{name:32s} {np.median(values):8.1f} [{min(values):.1f}, {max(values):.1f}]")
+        print(f"{name:34s} {np.median(values):8.1f} [{min(values):.1f}, {max(values):.1f}]")
 
 
 if __name__ == "__main__":
