@@ -102,7 +102,7 @@ def _checked_spec(path: str | Path, identity: Mapping[str, Any]) -> ModelSpec:
         if not isinstance(identity[name], kind) or isinstance(identity[name], bool):
             raise CheckpointError(f"{path} does not describe a model: {name} is {str(identity[name])[:40]!r}")
     spec = ModelSpec(**identity)
-    if not 0 < spec.width <= MAX_WIDTH:
+    if not 0 <= spec.width <= MAX_WIDTH:  # 0: without a network
         raise CheckpointError(f"{path} does not describe a model: its width is {spec.width!r}")
     for name, value in spec.settings.items():
         if isinstance(value, int) and not 0 <= value <= MAX_SETTING:

@@ -94,8 +94,8 @@ class LatentMatching(Settings):
 class InnMmdSettings(FlowSettings, LatentMatching):
     """INN by L2 and MMD."""
 
-    lr: float = 5e-3
-    clamp: float = 1.0
+    lr: float = 2e-3
+    clamp: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class CycleSettings(LatentMatching):
 
     beta: float = 1.0
     layers: int = 4
-    lr: float = 3e-3
+    lr: float = 6e-3
 
 
 @dataclass(frozen=True)
@@ -158,9 +158,12 @@ class InvAutoSettings(CycleSettings):
         padding: weight of the squares of the outputs beyond [y, z], within the cycle term.
     """
 
-    slope: float = 0.5
+    slope: float = 0.4
     padding: float = 1.0
-    layers: int = 6
+    layers: int = 4
+    alpha: float = 3.0
+    beta: float = 0.1
+    lr: float = 1e-2
 
 
 @dataclass(frozen=True)
@@ -172,10 +175,10 @@ class CvaeSettings(Settings):
         latent: dimension of z; 0 takes d_x - d_y, that of the surface on which a posterior lies.
     """
 
-    alpha: float = 0.2
+    alpha: float = 0.15
     latent: int = 0
     layers: int = 4
-    lr: float = 3e-3
+    lr: float = 6e-3
 
 
 @dataclass(frozen=True)

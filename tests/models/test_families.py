@@ -147,7 +147,8 @@ def test_the_cycle_loss_is_what_keeps_invauto_orthogonal() -> None:
     sizes = Preset("short", 20_000, 40_000, 200, 2, 5, 5)
     errors = {}
     for beta in (0.0, 10.0):
-        model = fastinv.model("invauto", problem, preset=sizes, settings={"beta": beta})
+        settings = {"beta": beta, "slope": 0.5, "lr": 3e-3, "layers": 6}
+        model = fastinv.model("invauto", problem, preset=sizes, settings=settings)
         fastinv.fit(model, problem, preset=sizes)
         errors[beta] = float(model.family.orthogonality_error().detach().mean())
     assert errors[10.0] < 0.7 * errors[0.0]
