@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from fastinv.reports.html.inline import InlineFigure
 
 MAX_SETTING = 300
-ALONE = ("no image", "ms per 1000")
+# Headings that need the name of their error where they stand alone.
+AMBIGUOUS = ("95% interval", "median", "unbiased mean", "mean at 4000", "paper at 4000", "paper mean")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
@@ -189,8 +190,7 @@ def _columns() -> list[tuple[str, Column]]:
     for prefix, group in groups:
         for column in group.columns:
             head = " ".join(column.head.replace("-\n", "").split())
-            alone = head in ALONE or head.startswith(prefix)
-            found.append((head if alone else prefix + head, column))
+            found.append((prefix + head if head in AMBIGUOUS else head, column))
     return found
 
 
