@@ -130,14 +130,19 @@ class _Row:
 
     def _model_work(self) -> dict[str, Callable[[StageKey], StageResult]]:
         def train(key: StageKey) -> StageResult:
-            from fastinv.models import save
+            from fastinv.models import CheckpointError, save
 
-            model = self._new_model()
+            model = self._model = self._new_model()
             self.deliver(Described(key, stages.facts(model)))
-            self._model = model
             if not model.info.trained:  # a classical method has nothing to save
                 return StageResult(0.0)
-            result = stages.train(model, self.reference, key, self.task.training, self.deliver)
+            try:
+                result = stages.train(model, self.reference, key, self.task.training, self.deliver)
+            except CheckpointError as error:
+                self.deliver(Note(f"{key.problem} {key.model}: training from its start, for {error}"))
+                self.task.training.unlink()
+                model = self._model = self._new_model()
+                result = stages.train(model, self.reference, key, self.task.training, self.deliver)
             save(model, self.task.weights)
             return result
 
@@ -152,7 +157,7 @@ class _Row:
         def timed(key: StageKey) -> StageResult:
             model, y = self._trained(), self.reference.y_star[:1]
             device = self.task.settings.device
-            return stages.time_draws(lambda: model.sample(y, stages.TIMED_SAMPLES, seed=0), device)
+            return stages.time_model(model, y, device)
 
         return {"train": train, "score": score, "time": timed}
 

@@ -234,6 +234,20 @@ def test_lost_weights_are_trained_again(
     assert any(isinstance(e, Note) and "training again" in e.text for e in events)
 
 
+def test_a_damaged_checkpoint_of_a_training_costs_its_time_only(
+    tmp_path: Path, settings: BenchSettings
+) -> None:
+    bench(tmp_path / "whole", settings, ("mdn",))
+    damaged = tmp_path / "cut/checkpoints/kinematics-mdn-seed0.training.safetensors"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(b"rubbish")
+    outcome, events = bench(tmp_path / "cut", settings, ("mdn",))
+    assert outcome.failed == ()
+    assert any(isinstance(e, Note) and "training from its start" in e.text for e in events)
+    for metric, values in scores(tmp_path / "whole").items():
+        np.testing.assert_array_equal(values, scores(tmp_path / "cut")[metric])
+
+
 def test_ballistics_counts_and_both_problems_in_one_run(tmp_path: Path, settings: BenchSettings) -> None:
     both = replace(settings, problems=("kinematics", "ballistics"))
     bench(tmp_path / "r", both, ("mdn",))
