@@ -1,0 +1,214 @@
+"""`fastinv profile`: how fast models draw samples, and how good that is for this machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fastinv.cli.errors import OK, checking, command
+from fastinv.cli.targets import STDOUT, Target, check_targets, run_folder, write_file
+
+if TYPE_CHECKING:
+    from fastinv.timing.kernels import KernelRow
+    from fastinv.timing.profile import ModeProfile, OnStep, Profile
+
+BATCHES = "1,10,100,1000,10000,100000,1000000"
+SAVED = "profiles"
+
+
+@command
+def profile(
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="A model or a group (all, paper, additions); repeatable. Default: cinn.",
+        ),
+    ] = None,
+    problem: Annotated[
+        str, typer.Option("--problem", "-p", metavar="NAME", help="A problem's name.")
+    ] = "kinematics",
+    mode: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODE",
+            help="eager, packed, compiled, compiled-max, cudagraph, tf32, bf16, bf16-packed, "
+            "bf16-cudagraph; repeatable. Default: all that the device has.",
+        ),
+    ] = None,
+    batch_sizes: Annotated[
+        str, typer.Option("--batch-sizes", metavar="LIST", help="Samples per call; empty for none.")
+    ] = BATCHES,
+    kernels: Annotated[
+        bool, typer.Option("--kernels", help="The MMD and the exact sampler over their back ends instead.")
+    ] = False,
+    run: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Take the weights from this run, and save the profile in it."),
+    ] = None,
+    preset: Annotated[
+        str, typer.Option(metavar="NAME", help="Sizes of models that no run has trained.")
+    ] = "quick",
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the training.")] = 0,
+    counts: Annotated[
+        str, typer.Option(metavar="NAME", help="Treatment of counts of models that no run has trained.")
+    ] = "factorised",
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda.")] = "auto",
+    export: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help="Also write to FILE (.json, .csv; - for JSON); repeatable."),
+    ] = None,
+    runs: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of runs.")] = Path("runs"),
+) -> int:
+    """Measure latency and throughput of models in several execution modes.
+
+    Weights are those of --run, else of the latest run that trained the model, else untrained ones (times
+    hardly depend on them). A mode that is missing or draws other samples than eager gets a row that says so.
+
+    Example: fastinv profile --model cinn --mode eager --mode packed --batch-sizes 1,1000
+    """
+    # torch's profiler, which measures memory, would announce itself on stderr; read when torch is imported.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    from fastinv.names import UnknownNameError
+    from fastinv.problems import problem as problem_by_name
+    from fastinv.problems import problem_names
+    from fastinv.runner import resolve_models
+    from fastinv.runner.settings import COUNTS, resolve_device
+    from fastinv.training import preset as preset_by_name
+
+    with checking():
+        targets = check_targets(export or [], ("json", "csv"))
+        batches = _batches(batch_sizes)
+        if problem not in problem_names():
+            raise UnknownNameError("problem", problem, problem_names())
+        names = resolve_models(model or ["cinn"])
+        preset_by_name(preset)
+        if counts not in COUNTS:
+            raise UnknownNameError("treatment of counts", counts, COUNTS)
+        folder = None if run is None else run_folder(runs, run)
+        if folder is not None and not folder.is_dir():
+            raise ValueError(f"--run {run}: there is no such run")
+        chosen_device = resolve_device(device)
+        _check_modes(mode or [])
+    owner = problem_by_name(problem)
+    quiet = any(target.name == STDOUT for target in targets)
+    if kernels:
+        from fastinv.timing.kernels import profile_kernels
+
+        with _told() as tell:
+            rows = profile_kernels(owner, on_step=lambda step: tell((), step))
+        return _show([], rows, targets, [folder], quiet)
+    from fastinv.runner.profiling import find_weights, load_or_build, profile_trained, runs_to_search
+    from fastinv.timing.modes import ModeUnavailableError
+    from fastinv.timing.resources import keep_freed_memory
+
+    keep_freed_memory()
+    found: list[Profile] = []
+    homes: list[Path | None] = []
+    for name in names:
+        weights = find_weights(runs_to_search(runs, folder), problem, name, seed)
+        with checking():
+            built = load_or_build(
+                weights, owner, name, preset=preset, counts=counts, seed=seed, device=chosen_device
+            )
+        with _told(name) as tell:
+            try:
+                made = profile_trained(
+                    built, modes=mode or (), batches=batches, trained=weights is not None, on_step=tell
+                )
+            except ModeUnavailableError as error:
+                typer.echo(f"{name}: {error}", err=True)
+                continue
+        found.append(made)
+        homes.append(folder if weights is None else weights.parent.parent)
+    return _show(found, (), targets, homes, quiet)
+
+
+def _batches(text: str) -> list[int]:
+    if not text.strip():
+        return []
+    try:
+        sizes = sorted({int(float(part)) for part in text.split(",")})
+    except (ValueError, OverflowError):
+        raise ValueError(f"--batch-sizes must be whole numbers separated by commas, got {text!r}") from None
+    if not 1 <= sizes[0] <= sizes[-1] <= 10**9:
+        raise ValueError(f"--batch-sizes must lie between 1 and 10^9, got {text!r}")
+    return sizes
+
+
+def _check_modes(names: Sequence[str]) -> None:
+    from fastinv.names import UnknownNameError
+    from fastinv.timing.modes import MODES
+
+    for name in names:
+        if name not in MODES:
+            raise UnknownNameError("mode", name, MODES)
+
+
+@contextmanager
+def _told(name: str = "kernels") -> Iterator[OnStep]:
+    """A listener that suits stderr: a live table on a terminal, a line per step elsewhere."""
+    from rich.console import Console
+    from rich.live import Live
+
+    from fastinv.reports.profile import live_view
+    from fastinv.reports.text import glyphs
+
+    console = Console(stderr=True, highlight=False)
+    started = time.monotonic()
+    if not console.is_terminal or console.is_dumb_terminal:
+
+        def line(so_far: Sequence[ModeProfile], step: str) -> None:
+            print(f"{name}: {step}", file=sys.stderr, flush=True)
+
+        yield line
+        return
+    signs = glyphs(console.encoding)
+    with Live(console=console, transient=True, auto_refresh=False) as live:
+
+        def view(so_far: Sequence[ModeProfile], step: str) -> None:
+            elapsed = time.monotonic() - started
+            live.update(live_view(so_far, f"{name}: {step}", elapsed, signs), refresh=True)
+
+        yield view
+
+
+def _show(
+    profiles: Sequence[Profile],
+    kernels: Sequence[KernelRow],
+    targets: Sequence[Target],
+    homes: Sequence[Path | None],
+    quiet: bool,
+) -> int:
+    """Save, export and print."""
+    from rich.console import Console
+
+    from fastinv.reports.profile import print_kernels, print_profile, profile_object, to_csv, to_json
+    from fastinv.store.provenance import collect_provenance
+
+    content = profile_object(profiles, kernels, collect_provenance())
+    for target in targets:
+        target.write(to_csv(profiles, kernels) if target.form == "csv" else to_json(content))
+    stems = [f"{made.problem}-{made.model}-{made.device}" for made in profiles] or ["kernels"]
+    for i, (home, stem) in enumerate(zip(homes, stems, strict=True)):
+        if home is not None:
+            own = profile_object(profiles[i : i + 1], kernels, content["provenance"])
+            (home / SAVED).mkdir(exist_ok=True)
+            write_file(home / SAVED / f"{stem}.json", to_json(own).encode())
+    console = Console(stderr=quiet, highlight=False)
+    for made in profiles:
+        print_profile(made, console)
+    if kernels:
+        print_kernels(kernels, console)
+    for home in dict.fromkeys(home for home in homes if home is not None):
+        typer.echo(f"saved in {home / SAVED}", err=True)
+    return OK
