@@ -146,7 +146,7 @@ class CycleSettings(LatentMatching):
 
     beta: float = 1.0
     layers: int = 4
-    lr: float = 6e-3
+    lr: float = 1.2e-2
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class InvAutoSettings(CycleSettings):
         padding: weight of the squares of the outputs beyond [y, z], within the cycle term.
     """
 
-    slope: float = 0.4
+    slope: float = 0.5
     padding: float = 1.0
     layers: int = 4
     alpha: float = 3.0
