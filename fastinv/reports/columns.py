@@ -93,6 +93,13 @@ def _share(result: ProblemResult, row: Row, glyphs: Glyphs) -> str | None:
     return "0" if lost.mean == 0.0 else f"{100 * lost.mean:.2g}%"
 
 
+def _fastest_mode(result: ProblemResult, row: Row, glyphs: Glyphs) -> str | None:
+    if not row.modes_ms:
+        return None
+    ms, mode = min((ms, mode) for mode, ms in row.modes_ms.items())
+    return f"{figure(ms)} {mode}"
+
+
 NAME = Column("\nmodel", lambda result, row, glyphs: row.name, keep=9)
 
 POSTERIOR = Group(
@@ -120,6 +127,7 @@ RESIMULATION = Group(
             lambda row: row.inference_ms,
             keep=8,
         ),
+        Column("fastest\nmode", _fastest_mode, lambda row: min(row.modes_ms.values(), default=None), keep=2),
     ),
 )
 MODELS = Group(

@@ -14,7 +14,7 @@ from rich.text import Text
 from fastinv.reports.tables import new_table
 from fastinv.reports.text import Glyphs, figure, glyphs
 from fastinv.scoring.statistics import bca_interval
-from fastinv.store import FLOOR, RunReader
+from fastinv.store import FLOOR, IN_MODE, RunReader
 
 FloatArray = NDArray[np.float64]
 
@@ -153,7 +153,8 @@ def _per_observation(run: RunReader, problem: str, model: str, metric: str) -> F
 def _time(run: RunReader, problem: str, model: str, name: str) -> float | None:
     seeds = run.settings["seeds"]
     if name == "inference_ms":
-        values = [t.median_ms for s in seeds for t in run.timings(problem, model, s).values()]
+        timings = (run.timings(problem, model, s) for s in seeds)
+        values = [t.median_ms for found in timings for what, t in found.items() if IN_MODE not in what]
     else:
         values = [
             stage.seconds

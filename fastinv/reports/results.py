@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastinv.scoring.statistics import Summary, clamp_outliers, summarise
-from fastinv.store import FLOOR, STAGES, ModelFacts, RunReader, Stage, StageKey
+from fastinv.store import FLOOR, IN_MODE, STAGES, ModelFacts, RunReader, Stage, StageKey
 
 FloatArray = NDArray[np.float64]
 
@@ -30,6 +30,7 @@ class Row:
         facts: what is known of the model, None before it was built and for the floor.
         scores: summaries by metric.
         inference_ms: median milliseconds to draw 1000 samples for one y*, None if not measured.
+        modes_ms: milliseconds of the drawing alone, by execution mode.
         training_s: seconds of training, the mean over seeds; None if not trained.
         worst_r_hat: largest R-hat of any observation, None for a row without chains.
         least_ess: least effective sample size of any observation, likewise.
@@ -43,6 +44,7 @@ class Row:
     scores: Mapping[str, Summary] = field(default_factory=dict)
     inference_ms: float | None = None
     training_s: float | None = None
+    modes_ms: Mapping[str, float] = field(default_factory=dict)
     worst_r_hat: float | None = None
     least_ess: float | None = None
 
@@ -148,7 +150,7 @@ class _Loader:
         error = failed[0].error if failed else None
         if failed and len(seeds) > 1:
             error = f"seed {failed[0].key.seed}: {error}"
-        timings = [t for seed in seeds for t in self.run.timings(self.problem, name, seed).values()]
+        timings = self._timings(name, seeds)
         trained = [
             s.seconds
             for seed in seeds
@@ -162,7 +164,8 @@ class _Loader:
             log=str(self.run.folder / failed[0].log) if failed and failed[0].log else None,
             facts=next((f for seed in seeds if (f := self.facts.get((self.problem, name, seed)))), None),
             scores=self._summaries(name, seeds),
-            inference_ms=float(np.median([t.median_ms for t in timings])) if timings else None,
+            inference_ms=next((ms for what, ms in timings.items() if IN_MODE not in what), None),
+            modes_ms={what.partition(IN_MODE)[2]: ms for what, ms in timings.items() if IN_MODE in what},
             training_s=float(np.mean(trained)) if trained else None,
             worst_r_hat=self._extreme(name, seeds, "r_hat", np.max),
             least_ess=self._extreme(name, seeds, "ess", np.min),
@@ -171,6 +174,14 @@ class _Loader:
     def _stages(self, name: str, seed: int) -> list[Stage]:
         keys = (StageKey(self.problem, name, seed, stage) for stage in STAGES)
         return [self.stages[key] for key in keys if key in self.stages]
+
+    def _timings(self, name: str, seeds: Sequence[int]) -> dict[str, float]:
+        """Milliseconds by what was timed: the median over seeds."""
+        found: dict[str, list[float]] = {}
+        for seed in seeds:
+            for what, timing in self.run.timings(self.problem, name, seed).items():
+                found.setdefault(what, []).append(timing.median_ms)
+        return {what: float(np.median(values)) for what, values in found.items()}
 
     def _is_done(self, name: str, seed: int) -> bool:
         expected = len(STAGES) - (name == FLOOR)

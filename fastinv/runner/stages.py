@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from fastinv.runner.events import StageProgress
 from fastinv.runner.truth import Reference, block_seed
 from fastinv.scoring import posterior_errors, resimulation_errors
-from fastinv.store import ModelFacts, StageKey, StageResult, TimingRow
-from fastinv.timing import measure
+from fastinv.store import DRAW, IN_MODE, ModelFacts, StageKey, StageResult, TimingRow
+from fastinv.timing import Timing, measure, measure_all
 
 if TYPE_CHECKING:
     from fastinv.models import PosteriorModel
@@ -25,7 +25,6 @@ Sampler = Callable[[slice], FloatArray]
 OnProgress = Callable[[StageProgress], None]
 
 TIMED_SAMPLES = 1000
-DRAW = f"draw {TIMED_SAMPLES} for one y*"
 
 
 class SamplesNotFiniteError(ValueError):
@@ -111,9 +110,45 @@ def score(
 def time_draws(draw: Callable[[], object], device: str) -> StageResult:
     """Measure how long it takes to draw 1000 samples for one observation."""
     started = time.monotonic()
-    timing = measure(draw, device=device)
-    row = TimingRow(DRAW, timing.median_ms, timing.q25_ms, timing.q75_ms, timing.repeats)
+    row = _timing_row(DRAW, measure(draw, device=device))
     return StageResult(time.monotonic() - started, timings=(row,))
+
+
+def time_model(model: PosteriorModel, y: FloatArray, device: str) -> StageResult:
+    """The same for a model, and its execution modes against each other.
+
+    Modes are those that keep float32 and are prepared in well under a second; `fastinv profile` measures
+    all of them. A mode that is missing here, or draws other samples than eager, is left out.
+
+    Args:
+        model: trained.
+        y: one observation, shape (1, d_y).
+        device: "cpu" or "cuda".
+    """
+    import torch
+
+    from fastinv.timing.checking import check
+    from fastinv.timing.modes import MODES, ModeUnavailableError, Sampler
+
+    started = time.monotonic()
+    whole = time_draws(lambda: model.sample(y, TIMED_SAMPLES, seed=0), device)
+    model.eval()
+    observation = torch.as_tensor(y, dtype=torch.float32, device=model.device)
+    samplers: dict[str, Callable[[], object]] = {}
+    for mode in (m.name for m in MODES.values() if m.exact and m.quick):
+        try:
+            sampler = Sampler(model, observation, TIMED_SAMPLES, mode)
+        except ModeUnavailableError:
+            continue
+        if check(sampler, model).passed:
+            samplers[mode] = sampler
+    found = measure_all(samplers, device=device)
+    rows = tuple(_timing_row(f"{DRAW}{IN_MODE}{mode}", timing) for mode, timing in found.items())
+    return StageResult(time.monotonic() - started, timings=(*whole.timings, *rows))
+
+
+def _timing_row(what: str, timing: Timing) -> TimingRow:
+    return TimingRow(what, timing.median_ms, timing.q25_ms, timing.q75_ms, timing.repeats)
 
 
 def model_sampler(model: PosteriorModel, reference: Reference, seed: int) -> Sampler:

@@ -2,11 +2,23 @@
 
 from fastinv.store.errors import RunBusyError, SettingsMismatchError, StoreError
 from fastinv.store.reader import RunReader, list_runs
-from fastinv.store.records import FLOOR, STAGES, ModelFacts, Stage, StageKey, StageResult, TimingRow
+from fastinv.store.records import (
+    DRAW,
+    FLOOR,
+    IN_MODE,
+    STAGES,
+    ModelFacts,
+    Stage,
+    StageKey,
+    StageResult,
+    TimingRow,
+)
 from fastinv.store.writer import RunWriter
 
 __all__ = [
+    "DRAW",
     "FLOOR",
+    "IN_MODE",
     "STAGES",
     "ModelFacts",
     "RunBusyError",

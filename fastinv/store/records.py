@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 STAGES = ("train", "score", "time")
 # The floor row (ground truth against an independent ground truth) is filed as a model of this name, seed 0.
 FLOOR = "floor"
+# What a timing is of: `PosteriorModel.sample` as a user calls it; with IN_MODE and a mode's name after it,
+# the drawing alone in that execution mode.
+DRAW, IN_MODE = "draw 1000 for one y*", ", mode "
 
 
 class StageKey(NamedTuple):
