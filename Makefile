@@ -10,7 +10,7 @@ BUILD  := pyproject.toml constraints.txt CMakeLists.txt $(shell find kernels -na
 SAY_BACKEND := $(BIN)/python -c "from fastinv.kernels import available_backends as b; n = b()['native']; n.available or print('note:', n.detail + '; Numba serves instead: same results, slower MMD and samplers. See: fastinv doctor')"
 
 .DEFAULT_GOAL := help
-.PHONY: help bench bench-check bench-baseline test test-slow warnings coverage sanitize lint format types dist build clean
+.PHONY: help bench bench-check bench-baseline test test-slow warnings coverage sanitize lint format types docs dist build clean
 
 help: ## list the tasks
 	@grep -E '^[a-z-]+:.*##' Makefile | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -65,6 +65,10 @@ types: $(VENV)/.developing ## static types
 format: $(VENV)/.developing ## format the sources
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.developing ## the documentation's pages, into site/; warnings are errors
+	@$(PIP) --editable '.[docs]'
+	$(BIN)/mkdocs build --strict
 
 dist: $(VENV)/.developing ## source distribution and wheel, tried in an empty environment
 	$(BIN)/python tests/wheel.py $(ARGS)
