@@ -21,9 +21,8 @@ ENERGY_S = 1.0
 def keep_freed_memory() -> bool:
     """Ask glibc to keep freed memory instead of giving it back to the system after every call.
 
-    Arrays of a few MB are otherwise mapped and unmapped again and again, and each fresh page costs a fault:
-    a quarter of the time of a coupling flow's layers on a CPU. The setting is the whole process's, so
-    programs may choose it; the library never does by itself.
+    Arrays of a few MB are otherwise mapped and unmapped again and again, and each fresh page costs a fault.
+    The setting is the whole process's, so programs may choose it; the library never does by itself.
 
     Returns:
         Whether it took effect (glibc only).
