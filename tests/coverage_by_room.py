@@ -28,6 +28,19 @@ INTERPRETED = ROOT / "tests" / "kernels" / "test_interpreted.py"
 WORST_FILES = 12
 
 
+# Not `coverage run`: processes that the tests start import the main module, which has to be harmless.
+RUN = """
+import sys, coverage
+measured = coverage.Coverage(data_file=sys.argv[1], config_file=sys.argv[2])
+measured.start()
+import pytest
+status = pytest.main(sys.argv[3:])
+measured.stop()
+measured.save()
+sys.exit(status)
+"""
+
+
 def rooms() -> list[str]:
     """Folders of tests that hold any."""
     return sorted({p.parent.name for p in (ROOT / "tests").glob("*/test_*.py")})
@@ -36,10 +49,10 @@ def rooms() -> list[str]:
 def measure(name: str, tests: list[str], **environment: str) -> int:
     """Run tests under coverage; the exit status of pytest."""
     start = time.perf_counter()
-    command = [sys.executable, "-m", "coverage", "run", f"--rcfile={CONFIGURATION}", "-m", "pytest"]
-    variables = {**os.environ, "COVERAGE_FILE": str(DATA / f"data.{name}"), **environment}
     # Coverage slows Python down several times over: limits on time say nothing here.
-    status = subprocess.run([*command, "--timeout", "3600", *tests], cwd=ROOT, env=variables).returncode
+    arguments = [str(DATA / f"data.{name}"), CONFIGURATION, "--timeout", "3600", *tests]
+    command = [sys.executable, "-c", RUN, *arguments]
+    status = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}).returncode
     print(f"{name}: exit status {status}, {time.perf_counter() - start:.0f} s", flush=True)
     return status
 
