@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -20,7 +21,16 @@ from fastinv.kernels.rejection.envelope import (
     FloatArray,
 )
 from fastinv.kernels.rejection.kinematics_reference import Arm
-from fastinv.kernels.rejection.runners import RUN, SAMPLES_PER_CALL, SERVING, SERVING_CUDA, Attempts, Target
+from fastinv.kernels.rejection.runners import (
+    CUT_WITHIN_OBSERVATIONS,
+    RUN,
+    SAMPLES_PER_CALL,
+    SERVING,
+    SERVING_CUDA,
+    Attempts,
+    Start,
+    Target,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -189,14 +199,24 @@ def _sample(
             f"attempts_out must be int64 of shape {(batch, n)}, got {attempts_out.dtype} {attempts_out.shape}"
         )
     x, attempts = _allocate(device, y, batch, n)
-    step = max(1, SAMPLES_PER_CALL[chosen] // n)
-    for start in range(0, batch, step):
-        stop = min(start + step, batch)
-        RUN[chosen](target.part(start, stop), first + start, key, x[start:stop], attempts[start:stop])
-        _raise_for_codes(attempts[start:stop], first + start)
+    for rows, slots in _parts(chosen, batch, n):
+        part = target.part(rows.start, rows.stop)
+        start = Start(first + rows.start, slots.start)
+        RUN[chosen](part, start, key, x[rows, slots], attempts[rows, slots])
+        _raise_for_codes(attempts[rows, slots], start.observation)
     if attempts_out is not None:
         attempts_out[...] = attempts.cpu() if device == "cuda" else attempts
     return _as_tensor(x) if backends.is_torch_tensor(y) else x
+
+
+def _parts(backend: str, batch: int, n: int) -> Iterator[tuple[slice, slice]]:
+    """Observations and samples of each call into a back end; every part of an array (B, n) is contiguous."""
+    most = SAMPLES_PER_CALL[backend]
+    rows = max(1, most // n)
+    columns = min(n, most) if backend in CUT_WITHIN_OBSERVATIONS else n
+    for i in range(0, batch, rows):
+        for j in range(0, n, columns):
+            yield slice(i, min(i + rows, batch)), slice(j, min(j + columns, n))
 
 
 def _allocate(device: str, y: Any, batch: int, n: int) -> tuple[Any, Any]:

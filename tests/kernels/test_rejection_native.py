@@ -135,4 +135,4 @@ def test_arrays_of_the_wrong_shape_are_refused() -> None:
     x, attempts = np.empty((2, 5, 4)), np.empty((2, 5), dtype=np.int64)
     for bad in ((y[:, :1].copy(), arm, x, attempts), (y, arm[:6], x, attempts), (y, arm, x[:1], attempts)):
         with pytest.raises(ValueError, match=r"must|wrong"):
-            module.sample_kinematics(bad[0], bad[1], 0, 0, 0, bad[2], bad[3])
+            module.sample_kinematics(bad[0], bad[1], 0, 0, 0, 0, bad[2], bad[3])

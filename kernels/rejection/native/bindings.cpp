@@ -24,13 +24,13 @@ void check(bool ok, const char* what) {
   if (!ok) throw nb::value_error(what);
 }
 
-void run(const fastinv::Sampler& sampler, const Observations& y, std::uint32_t first, std::uint32_t key0,
+void run(const fastinv::Sampler& sampler, const Observations& y, const fastinv::Start& start, std::uint32_t key0,
          std::uint32_t key1, const Points& x, const Attempts& attempts) {
   check(y.shape(1) == sampler.dim_y, "y has the wrong number of columns");
   check(x.shape(0) == y.shape(0) && x.shape(2) == 4, "x must have shape (len(y), n, 4)");
   check(attempts.shape(0) == y.shape(0) && attempts.shape(1) == x.shape(1), "attempts must have shape (len(y), n)");
   nb::gil_scoped_release release;
-  fastinv::sample(sampler, y.data(), y.shape(0), x.shape(1), first, key0, key1, x.data(), attempts.data());
+  fastinv::sample(sampler, y.data(), y.shape(0), x.shape(1), start, key0, key1, x.data(), attempts.data());
 }
 
 fastinv::Sampler arm_sampler(const Parameters& parameters) {
@@ -51,15 +51,16 @@ std::vector<double> log_count_prior(const Observations& y, const Parameters& par
   return table;
 }
 
-void sample_kinematics(Observations y, Parameters parameters, std::uint32_t first, std::uint32_t key0,
-                       std::uint32_t key1, Points x, Attempts attempts) {
-  run(arm_sampler(parameters), y, first, key0, key1, x, attempts);
+void sample_kinematics(Observations y, Parameters parameters, std::uint32_t first, std::uint32_t first_slot,
+                       std::uint32_t key0, std::uint32_t key1, Points x, Attempts attempts) {
+  run(arm_sampler(parameters), y, {first, first_slot}, key0, key1, x, attempts);
 }
 
-void sample_ballistics(Observations y, Parameters parameters, std::uint32_t first, std::uint32_t key0,
-                       std::uint32_t key1, Points x, Attempts attempts) {
+void sample_ballistics(Observations y, Parameters parameters, std::uint32_t first, std::uint32_t first_slot,
+                       std::uint32_t key0, std::uint32_t key1, Points x, Attempts attempts) {
   const std::vector<double> prior = log_count_prior(y, parameters);
-  run(fastinv::ballistics_sampler(parameters.data(), prior.data(), prior.size()), y, first, key0, key1, x, attempts);
+  run(fastinv::ballistics_sampler(parameters.data(), prior.data(), prior.size()), y, {first, first_slot}, key0, key1, x,
+      attempts);
 }
 
 template <class T>
@@ -95,10 +96,10 @@ nb::tuple ballistics_envelopes(Observations y, Parameters parameters) {
 
 void bind_rejection(nb::module_& m) {
   using namespace nb::literals;
-  m.def("sample_kinematics", &sample_kinematics, "y"_a, "parameters"_a, "first"_a, "key0"_a, "key1"_a, "x"_a,
-        "attempts"_a, "Exact posterior samples of the planar arm into x and attempts; see rejection/op.py.");
-  m.def("sample_ballistics", &sample_ballistics, "y"_a, "parameters"_a, "first"_a, "key0"_a, "key1"_a, "x"_a,
-        "attempts"_a, "Exact posterior samples of the throw into x and attempts; see rejection/op.py.");
+  m.def("sample_kinematics", &sample_kinematics, "y"_a, "parameters"_a, "first"_a, "first_slot"_a, "key0"_a, "key1"_a,
+        "x"_a, "attempts"_a, "Exact posterior samples of the planar arm into x and attempts; see rejection/op.py.");
+  m.def("sample_ballistics", &sample_ballistics, "y"_a, "parameters"_a, "first"_a, "first_slot"_a, "key0"_a, "key1"_a,
+        "x"_a, "attempts"_a, "Exact posterior samples of the throw into x and attempts; see rejection/op.py.");
   m.def("kinematics_envelopes", &kinematics_envelopes, "y"_a, "parameters"_a,
         "Cells of the planar arm's envelopes: (cells, tags, last, offsets).");
   m.def("ballistics_envelopes", &ballistics_envelopes, "y"_a, "parameters"_a,

@@ -60,10 +60,11 @@ Sampler ballistics_sampler(const double* parameters, const double* log_count_pri
   return {{parameters, log_count_prior}, table.build_ballistics, table.draw_ballistics, 1, first_level};
 }
 
-void sample(const Sampler& sampler, const double* y, std::size_t batch, std::size_t n, std::uint32_t first,
+void sample(const Sampler& sampler, const double* y, std::size_t batch, std::size_t n, const Start& start,
             std::uint32_t key0, std::uint32_t key1, double* x, std::int64_t* attempts) {
   const auto slots = [&](std::size_t i, std::size_t begin, std::size_t end) {
-    return Draw{key0, key1, static_cast<std::uint32_t>(first + i), begin, end, x + 4 * n * i, attempts + n * i};
+    const auto observation = static_cast<std::uint32_t>(start.observation + i);
+    return Draw{key0, key1, observation, start.slot, begin, end, x + 4 * n * i, attempts + n * i};
   };
   const std::size_t threads = num_threads();
   if (batch >= threads) {

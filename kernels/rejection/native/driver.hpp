@@ -17,13 +17,19 @@ struct Sampler {
   std::size_t dim_y, first_level;
 };
 
+// Where in the random stream a call begins.
+struct Start {
+  std::uint32_t observation, slot;
+};
+
 Sampler kinematics_sampler(const double* parameters);
 
 // log_count_prior must hold first_level values: counts 0, 1, ...
 Sampler ballistics_sampler(const double* parameters, const double* log_count_prior, std::size_t first_level);
 
-// y (batch, dim_y), x (batch, n, 4), attempts (batch, n), all C-contiguous; observation i has the stream first + i.
-void sample(const Sampler& sampler, const double* y, std::size_t batch, std::size_t n, std::uint32_t first,
+// y (batch, dim_y), x (batch, n, 4), attempts (batch, n), all C-contiguous; sample j of observation i is that of
+// the random stream's slot start.slot + j of observation start.observation + i.
+void sample(const Sampler& sampler, const double* y, std::size_t batch, std::size_t n, const Start& start,
             std::uint32_t key0, std::uint32_t key1, double* x, std::int64_t* attempts);
 
 template <class T>

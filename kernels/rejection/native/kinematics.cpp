@@ -203,7 +203,7 @@ void Kinematics::add_turns(const Draw& d, std::size_t slot, F64 (&x)[4]) const {
   I64 likely{};
   for (int k = 1; k < 4; ++k) likely |= -scale_[k] * kTwoPi * (kTwoPi - 2.0 * abs(x[k])) > kNegligible;
   if (!any(likely)) return;
-  U64 slots = U64{} + slot;
+  U64 slots = U64{} + (d.first_slot + slot);
   for (int lane = 0; lane < kWidth; ++lane) slots[lane] += static_cast<std::uint64_t>(lane);
   const Words w = philox({U64{}, slots, U64{} + d.observation, U64{} + kPosteriorTurns}, d.key0, d.key1);
   const F64 uniforms[] = {uniform(w.w0), uniform(w.w1), uniform(w.w2)};

@@ -38,7 +38,7 @@ FASTINV_INLINE T& lane_of(V* field, int lane) {
 inline void draw_words(Block& b, int groups, const Draw& d) {
   const U64 observation = U64{} + d.observation, purpose = U64{} + kPosterior;
   for (int g = 0; g < groups; ++g) {
-    const Words w = philox({b.attempt[g], b.slot[g], observation, purpose}, d.key0, d.key1);
+    const Words w = philox({b.attempt[g], b.slot[g] + d.first_slot, observation, purpose}, d.key0, d.key1);
     b.word[g] = w.w0;
     b.u[g] = uniform(w.w1);
     b.v[g] = uniform(w.w2);

@@ -39,9 +39,10 @@ struct Envelope {
   std::size_t size;
 };
 
-// Samples to draw: slots [begin, end) of one observation, x[4 * slot ...] and attempts[slot].
+// Samples to draw: slots [begin, end) of one observation, x[4 * slot ...] and attempts[slot]. In the random stream
+// they are the slots from first_slot on.
 struct Draw {
-  std::uint32_t key0, key1, observation;
+  std::uint32_t key0, key1, observation, first_slot;
   std::size_t begin, end;
   double* x;
   std::int64_t* attempts;

@@ -276,13 +276,14 @@ def _target(y, arm):
 
 
 @numba.njit(parallel=True, cache=True)
-def sample_batch(y, arm, first_observation, k0, k1, chunks, x, attempts):
+def sample_batch(y, arm, first_observation, first_slot, k0, k1, chunks, x, attempts):
     """Samples for many observations at once, one thread per chunk of observations.
 
     Args:
         y: shape (B, 2).
         arm: three lengths and four sigmas.
         first_observation: index of y[0] in the random stream.
+        first_slot: index of the first sample there.
         k0: low word of the seed.
         k1: high word of the seed.
         chunks: number of chunks.
@@ -296,20 +297,21 @@ def sample_batch(y, arm, first_observation, k0, k1, chunks, x, attempts):
             target = _target(y[i], arm)
             build(target, cells)
             for j in range(n):
-                attempts[i, j] = draw(target, cells, j, first_observation + i, k0, k1, x[i, j])
+                slot = first_slot + j
+                attempts[i, j] = draw(target, cells, slot, first_observation + i, k0, k1, x[i, j])
 
 
 @numba.njit(cache=True)
-def _draw_slots(y, arm, box, tag, log_bound, last, guide, slots, observation, k0, k1, x, attempts):
+def _draw_slots(y, arm, box, tag, log_bound, last, guide, first_slot, observation, k0, k1, x, attempts):
     # Arrays, not a Cells: a parallel region cannot take a named tuple from outside itself.
     cells = Cells(box, tag, log_bound, log_bound, last, guide, tag)
     target = _target(y, arm)
-    for j in range(slots[0], slots[1]):
-        attempts[j] = draw(target, cells, j, observation, k0, k1, x[j])
+    for j in range(len(attempts)):
+        attempts[j] = draw(target, cells, first_slot + j, observation, k0, k1, x[j])
 
 
 @numba.njit(parallel=True, cache=True)
-def sample_few(y, arm, first_observation, k0, k1, chunks, x, attempts):
+def sample_few(y, arm, first_observation, first_slot, k0, k1, chunks, x, attempts):
     """As `sample_batch` for fewer observations than threads: the samples are shared out instead."""
     batch, n = attempts.shape
     for i in range(batch):
@@ -317,7 +319,7 @@ def sample_few(y, arm, first_observation, k0, k1, chunks, x, attempts):
         build(_target(y[i], arm), cells)
         box, tag, log_bound, last, guide = cells.box, cells.tag, cells.log_bound, cells.last, cells.guide
         for chunk in numba.prange(chunks):
-            slots = n * chunk // chunks, n * (chunk + 1) // chunks
+            begin, end = n * chunk // chunks, n * (chunk + 1) // chunks
             _draw_slots(
                 y[i],
                 arm,
@@ -326,10 +328,10 @@ def sample_few(y, arm, first_observation, k0, k1, chunks, x, attempts):
                 log_bound,
                 last,
                 guide,
-                slots,
+                first_slot + begin,
                 first_observation + i,
                 k0,
                 k1,
-                x[i],
-                attempts[i],
+                x[i, begin:end],
+                attempts[i, begin:end],
             )

@@ -1,0 +1,94 @@
+"""Calls over one observation with many samples: cut into parts, so that Ctrl-C is answered soon."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fastinv.kernels import available_backends
+from fastinv.kernels.rejection import runners, sample_ballistics, sample_kinematics
+
+COMPILED = [name for name in runners.CUT_WITHIN_OBSERVATIONS if available_backends()[name].available]
+
+# One call that draws the parts of its array again and again: one that lasts minutes by itself would need
+# more memory than a test may take. How large a part is, and so how long Ctrl-C waits, is the next test's matter.
+ENDLESS = """
+import sys
+import numpy as np
+from fastinv.kernels.rejection import op, sample_kinematics
+sample_kinematics([[0.0, 1.5]], 10, backend=sys.argv[1])
+parts = op._parts
+def again(*arguments):
+    while True:
+        print("part", flush=True)
+        yield from parts(*arguments)
+op._parts = again
+sample_kinematics([[0.0, 1.5]], 2_000_000, backend=sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("backend", COMPILED)
+def test_ctrl_c_is_answered(backend: str) -> None:
+    """Within 10 s on a busy machine; without an answer the call would go on for ever."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", ENDLESS, backend],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "part\n"
+        pressed = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=10.0)
+        print(f"{backend}: answered after {time.monotonic() - pressed:.2f} s")
+    finally:
+        process.kill()
+        process.wait()
+    assert "KeyboardInterrupt" in errors
+
+
+@pytest.mark.parametrize("backend", COMPILED)
+def test_no_part_is_large(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+    run = runners.RUN[backend]
+
+    def spy(target: Any, start: Any, key: Any, x: Any, attempts: Any) -> None:
+        sizes.append(attempts.size)
+        run(target, start, key, x, attempts)
+
+    monkeypatch.setitem(runners.RUN, backend, spy)
+    sample_kinematics([[0.0, 1.5]], 900_000, backend=backend)
+    assert sum(sizes) == 900_000
+    assert max(sizes) <= 200_000
+
+
+@pytest.mark.parametrize("backend", COMPILED)
+@pytest.mark.parametrize(
+    ("sample", "y"),
+    [(sample_kinematics, [[0.0, 1.5], [3.0, 1.0]]), (sample_ballistics, [[5.0], [24.0]])],
+    ids=["kinematics", "ballistics"],
+)
+def test_samples_do_not_depend_on_the_cuts(
+    sample: Callable[..., NDArray[np.float64]],
+    y: list[list[float]],
+    backend: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    attempts = np.empty((2, 500), dtype=np.int64), np.empty((2, 500), dtype=np.int64)
+    whole = sample(y, 500, seed=3, first_observation=7, backend=backend, attempts_out=attempts[0])
+    monkeypatch.setitem(runners.SAMPLES_PER_CALL, backend, 77)
+    cut = sample(y, 500, seed=3, first_observation=7, backend=backend, attempts_out=attempts[1])
+    np.testing.assert_array_equal(cut, whole)
+    np.testing.assert_array_equal(*attempts)
