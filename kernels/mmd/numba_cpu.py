@@ -86,6 +86,26 @@ def _inverse_root(d2, factor, root):
 
 
 @njit(fastmath=_SUM, error_model="numpy", cache=True, inline="never")
+def _add_inverse(d2, factor, c):
+    """Sum of c / u, without the square root that other powers take."""
+    one, total = d2.dtype.type(1.0), d2.dtype.type(0.0)
+    for j in range(d2.size):
+        total += c / (one + factor * d2[j])
+    return total
+
+
+@njit(fastmath=_SUM, error_model="numpy", cache=True, inline="never")
+def _add_inverse_slope(d2, factor, c, steep, slope):
+    """Sum of c / u; steep / u^2 is added to slope."""
+    one, total = d2.dtype.type(1.0), d2.dtype.type(0.0)
+    for j in range(d2.size):
+        inverse = one / (one + factor * d2[j])
+        total += c * inverse
+        slope[j] += steep * (inverse * inverse)
+    return total
+
+
+@njit(fastmath=_SUM, error_model="numpy", cache=True, inline="never")
 def _add_polynomial(root, coefficients, p, steep, grad):
     """Sum of c_1 root + c_2 root^2 + ..., its slope's sum of n/2 c_n root^n added to steep."""
     kind = root.dtype.type
@@ -135,6 +155,12 @@ def _add_power(logarithm, exponent, weight, p, steep, grad):
 
 
 @njit(cache=True)
+def _only_inverse(head):
+    """Whether a group of terms is c / u alone, which each term of the kernel `multiscale` is."""
+    return head[1] == 0.0 and head[2] == 0.0 and head[3] != 0.0 and not np.any(head[4:])
+
+
+@njit(cache=True)
 def _imq(d2, scale, heads, tails, work, grad):
     """Sum of the kernel over a block; with `grad`, work[0] receives -dk/ds."""
     kind = d2.dtype.type
@@ -144,7 +170,13 @@ def _imq(d2, scale, heads, tails, work, grad):
         slope[:] = kind(0.0)
     total, term = 0.0, 0
     for group in range(heads.shape[0]):
-        rate = heads[group, 0]
+        rate, c = heads[group, 0], heads[group, 3]
+        if _only_inverse(heads[group]):
+            if grad:
+                total += _add_inverse_slope(d2, kind(rate * scale), kind(c), kind(rate * c), slope)
+            else:
+                total += _add_inverse(d2, kind(rate * scale), kind(c))
+            continue
         steep[:] = kind(0.0)
         _inverse_root(d2, kind(rate * scale), root)
         total += _add_polynomial(root, heads[group, 2:], p, steep, grad)
