@@ -20,7 +20,8 @@ from fastinv.kernels.rejection import runners, sample_ballistics, sample_kinemat
 COMPILED = [name for name in runners.CUT_WITHIN_OBSERVATIONS if available_backends()[name].available]
 
 # One call that draws the parts of its array again and again: one that lasts minutes by itself would need
-# more memory than a test may take. How large a part is, and so how long Ctrl-C waits, is the next test's matter.
+# more memory than a test may take. How large a part is, and so how long Ctrl-C waits, is
+# the next test's matter.
 ENDLESS = """
 import sys
 import numpy as np
