@@ -111,6 +111,7 @@ def abc(
         >>> result = abc("kinematics", [[0.1, 1.6], [-0.2, 1.8]], 100, tolerance=0.05, seed=1)
         >>> result.x.shape, bool((result.distance < 0.05).all())
         ((2, 100, 4), True)
+        >>> from fastinv.kernels import Uniform
         >>> prior = [Uniform(0.0, 2.0)]
         >>> result = abc(lambda x: x**2, [[2.0]], 10, nearest=True, prior=prior, max_simulations=10_000)
         >>> bool(result.x.std() < 0.01)
