@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -76,7 +75,7 @@ def measure(what: Sequence[str], keep: Path | None = None) -> dict[str, float]:
 def machine() -> dict[str, Any]:
     """What a baseline is valid for, and with which libraries it was made."""
     found = collect_provenance()
-    return {"cpu": found["cpu"], "cores": os.cpu_count(), "libraries": found.get("libraries", {})}
+    return {key: found[key] for key in ("cpu", "cores", "libraries")}
 
 
 def show(verdicts: Sequence[Verdict], console: Console) -> None:

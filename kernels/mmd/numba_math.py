@@ -10,36 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
-from numba.extending import intrinsic, overload
+from numba.extending import overload
+
+from fastinv.kernels.numba_bits import bits_of, from_bits
 
 _FLAGS = {"contract", "nnan", "ninf", "nsz", "arcp"}
-
-
-@intrinsic
-def _bits(typing_context: Any, value: Any) -> Any:
-    """The bits of a float as an integer of the same width."""
-    kind = types.int32 if value == types.float32 else types.int64
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], ir.IntType(kind.bitwidth))
-
-    return kind(value), generate
-
-
-@intrinsic
-def _from_bits(typing_context: Any, value: Any) -> Any:
-    """The float that has these bits."""
-    kind, target = (
-        (types.float32, ir.FloatType()) if value == types.int32 else (types.float64, ir.DoubleType())
-    )
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], target)
-
-    return kind(value), generate
-
 
 # Taylor coefficients ln(2)^k / k! suffice on [-1/2, 1/2]: the next term is below the dtype's rounding.
 _LN2 = float(np.log(2.0))
@@ -68,7 +44,7 @@ def _exp2_32(t):
     p = p * f + _F2
     p = p * f + _F1
     p = p * f + _ONE32
-    return _from_bits(np.int32(_bits(p) + np.int32(_bits(shifted) << np.int32(23))))
+    return from_bits(np.int32(bits_of(p) + np.int32(bits_of(shifted) << np.int32(23))))
 
 
 @njit(fastmath=_FLAGS, error_model="numpy", forceinline=True)
@@ -89,7 +65,7 @@ def _exp2_64(t):
     p = p * f + _D2
     p = p * f + _D1
     p = p * f + 1.0
-    return _from_bits(_bits(p) + (_bits(shifted) << 52))
+    return from_bits(bits_of(p) + (bits_of(shifted) << 52))
 
 
 # log2(u) = e + log2(m), m in [sqrt(1/2), sqrt(2)), with z = (m - 1) / (m + 1) and |z| <= 0.1716:
@@ -103,9 +79,9 @@ _HALF_ROOT64 = np.int64(0x3FE6A09E667F3BCD)
 
 @njit(fastmath=_FLAGS, error_model="numpy", forceinline=True)
 def _log2_32(u):
-    bits = _bits(u)
+    bits = bits_of(u)
     exponent = np.int32(np.int32(bits - _HALF_ROOT32) >> np.int32(23))
-    m = _from_bits(np.int32(bits - np.int32(exponent << np.int32(23))))
+    m = from_bits(np.int32(bits - np.int32(exponent << np.int32(23))))
     z = (m - _ONE32) / (m + _ONE32)
     q = z * z
     p = _G4
@@ -118,9 +94,9 @@ def _log2_32(u):
 
 @njit(fastmath=_FLAGS, error_model="numpy", forceinline=True)
 def _log2_64(u):
-    bits = _bits(u)
+    bits = bits_of(u)
     exponent = (bits - _HALF_ROOT64) >> 52
-    m = _from_bits(bits - (exponent << 52))
+    m = from_bits(bits - (exponent << 52))
     z = (m - 1.0) / (m + 1.0)
     q = z * z
     p = _H9

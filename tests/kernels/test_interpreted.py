@@ -36,7 +36,7 @@ def _fma(a: Any, b: Any, c: Any) -> Any:
     return np.float64(np.longdouble(a) * np.longdouble(b) + np.longdouble(c))
 
 
-STAND_INS = {"_bits": _bits, "_bits_of": _bits, "_from_bits": _from_bits, "_fma": _fma}
+STAND_INS = {"bits_of": _bits, "from_bits": _from_bits, "_fma": _fma}
 # Before the modules are imported that take these names from here.
 for module in (numba_math, abc_math, abc_double):
     for name in STAND_INS.keys() & vars(module).keys():

@@ -10,6 +10,7 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
+from fastinv.kernels.numba_bits import bits_of, from_bits
 from fastinv.kernels.rejection.numba_cpu.abc_math import FAST, normal64
 
 # Adding 1.5 * 2**52 leaves no bits below one: the sum's last bits are the nearest whole number.
@@ -34,22 +35,6 @@ def _fma(typingctx, a, b, c):
     return types.float64(types.float64, types.float64, types.float64), generate
 
 
-@intrinsic
-def _bits_of(typingctx, x):
-    def generate(context, builder, signature, args):
-        return builder.bitcast(args[0], context.get_value_type(types.int64))
-
-    return types.int64(types.float64), generate
-
-
-@intrinsic
-def _from_bits(typingctx, x):
-    def generate(context, builder, signature, args):
-        return builder.bitcast(args[0], context.get_value_type(types.float64))
-
-    return types.float64(types.int64), generate
-
-
 @numba.njit(error_model="numpy", fastmath=FAST)
 def sincos(x):
     """Sine and cosine to 4e-16; NaN beyond FARTHEST_ANGLE, where the spacing of float64 is a tenth of a turn.
@@ -57,7 +42,7 @@ def sincos(x):
     Polynomials: FreeBSD's msun.
     """
     rounded = x * (2.0 / math.pi) + _ROUNDER
-    quadrant = _bits_of(rounded)
+    quadrant = bits_of(rounded)
     k = rounded - _ROUNDER
     r = _fma(-k, _THIRD, _fma(-k, _SECOND, _fma(-k, _FIRST, x)))
     z = r * r
@@ -71,8 +56,8 @@ def sincos(x):
     c = 1.0 - (0.5 * z - z * z * c)
     odd = (quadrant & 1) != 0
     sine, cosine = (c, s) if odd else (s, c)
-    sine = _from_bits(_bits_of(sine) ^ ((quadrant & 2) << 62))
-    cosine = _from_bits(_bits_of(cosine) ^ (((quadrant + 1) & 2) << 62))
+    sine = from_bits(bits_of(sine) ^ ((quadrant & 2) << 62))
+    cosine = from_bits(bits_of(cosine) ^ (((quadrant + 1) & 2) << 62))
     known = abs(x) <= FARTHEST_ANGLE
     return (sine if known else np.nan), (cosine if known else np.nan)
 
@@ -93,9 +78,9 @@ def cos(x):
 def _log(x):
     """Natural logarithm of a normal positive number, to one unit in the last place (FreeBSD's msun)."""
     # x = 2**k m with sqrt(1/2) <= m < sqrt(2).
-    shifted = _bits_of(x) - _ROOT_HALF
+    shifted = bits_of(x) - _ROOT_HALF
     k = np.float64(shifted >> 52)
-    f = _from_bits((shifted & 0x000FFFFFFFFFFFFF) + _ROOT_HALF) - 1.0
+    f = from_bits((shifted & 0x000FFFFFFFFFFFFF) + _ROOT_HALF) - 1.0
     s = f / (f + 2.0)
     z = s * s
     r = z * 1.479819860511658591e-01 + 1.531383769920937332e-01

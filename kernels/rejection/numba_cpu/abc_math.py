@@ -11,9 +11,9 @@ import math
 
 import numba
 import numpy as np
-from numba import float32, int32, types, uint32, uint64
-from numba.extending import intrinsic
+from numba import float32, int32, uint32, uint64
 
+from fastinv.kernels.numba_bits import bits_of, from_bits
 from fastinv.kernels.random.numba_cpu import philox
 from fastinv.kernels.random.philox import Purpose
 
@@ -71,32 +71,12 @@ _TWO_OVER_PI = _f(2.0 / math.pi)
 _HALF_PI_HIGH, _HALF_PI_LOW = _f(1.5703125), _f(math.pi / 2.0 - 1.5703125)
 
 
-@intrinsic
-def _bits_of(typingctx, x):
-    """The bits of a float32 as an int32."""
-
-    def generate(context, builder, signature, args):
-        return builder.bitcast(args[0], context.get_value_type(types.int32))
-
-    return types.int32(types.float32), generate
-
-
-@intrinsic
-def _from_bits(typingctx, x):
-    """The float32 with the bits of an int32."""
-
-    def generate(context, builder, signature, args):
-        return builder.bitcast(args[0], context.get_value_type(types.float32))
-
-    return types.float32(types.int32), generate
-
-
 @numba.njit(inline="always", error_model="numpy")
 def log32(x):
     """Natural logarithm of a normal positive float32, relative error 1e-6."""
-    i = _bits_of(x)
+    i = bits_of(x)
     exponent = int32(int32(i - _SQRT_HALF_BITS) >> _MANTISSA_BITS)
-    m = _from_bits(int32(i - int32(exponent << _MANTISSA_BITS)))
+    m = from_bits(int32(i - int32(exponent << _MANTISSA_BITS)))
     t = (m - _ONE) / (m + _ONE)
     t2 = t * t
     series = _ONE + t2 * (_f(1.0 / 3.0) + t2 * (_f(0.2) + t2 * _f(1.0 / 7.0)))
@@ -113,7 +93,7 @@ def exp_minus32(x):
     p = _ONE + r * (
         _ONE + r * (_HALF + r * (_f(1 / 6) + r * (_f(1 / 24) + r * (_f(1 / 120) + r * _f(1 / 720)))))
     )
-    scale = _from_bits(int32(int32(_EXPONENT_BIAS - min(k, int32(126))) << _MANTISSA_BITS))
+    scale = from_bits(int32(int32(_EXPONENT_BIAS - min(k, int32(126))) << _MANTISSA_BITS))
     return p * scale if x < _f(80.0) else _ZERO
 
 
