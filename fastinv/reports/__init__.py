@@ -7,7 +7,7 @@ from fastinv.reports.gates import AccuracyGate, parse_accuracy_gate
 from fastinv.reports.parquet import parquet_bytes
 from fastinv.reports.published import Published, published
 from fastinv.reports.results import ProblemResult, Row, load_results
-from fastinv.reports.submissions import make_entry, submission_result
+from fastinv.reports.submissions import make_entry, run_entries, submission_result
 from fastinv.reports.tables import print_results
 
 __all__ = [
@@ -33,5 +33,6 @@ __all__ = [
     "print_results",
     "published",
     "render",
+    "run_entries",
     "submission_result",
 ]

@@ -1,8 +1,9 @@
-"""Scores of samples that were made elsewhere, as an entry and as a table's row."""
+"""Scores as leaderboard entries, and those of samples from elsewhere as a table's row."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -10,9 +11,9 @@ from numpy.typing import NDArray
 
 import fastinv
 from fastinv.reports.entry import SCORES, Entry, summary_object
-from fastinv.reports.results import ProblemResult, Row
+from fastinv.reports.results import ProblemResult, Row, load_results
 from fastinv.scoring import Protocol, summarise
-from fastinv.store import FLOOR
+from fastinv.store import FLOOR, RunReader, StoreError
 
 Scores = Mapping[str, NDArray[np.float64]]
 
@@ -77,3 +78,62 @@ def submission_result(entry: Entry, protocol: Protocol, scores: Scores, floor: S
         rows=(row,),
         provenance={"version": fastinv.__version__, "samples_sha256": entry.samples_sha256},
     )
+
+
+def run_entries(run: RunReader, *, url: str | None = None) -> list[Entry]:
+    """The entries of a run's finished models, each over all training seeds of the run.
+
+    A model's name is followed by the preset's, which says how large it is and how long it was trained. Rows
+    that are not models (the floor, baselines) and those that are not finished have no entry.
+
+    Args:
+        run: the run.
+        url: where it is described.
+
+    Raises:
+        EntryError: `url` is not one.
+        StoreError: the run cannot be read, or was scored by a version that kept no checksum of samples.
+    """
+    entries = []
+    for result in load_results(run):
+        protocol = run.protocol(result.problem)
+        for row in result.rows:
+            if protocol is None or row.status != "ok" or row.facts is None or row.baseline:
+                continue
+            entries.append(
+                Entry(
+                    name=_title(row.facts.title, result),
+                    problem=result.problem,
+                    protocol=protocol[1],
+                    protocol_hash=protocol[0],
+                    scores=_summaries(row),
+                    samples_sha256=_digest_of(run, result.problem, row.name, result.seeds),
+                    url=url,
+                    parameters=row.facts.parameters,
+                    inference_ms=row.inference_ms,
+                )
+            )
+    return entries
+
+
+def _title(title: str, result: ProblemResult) -> str:
+    seeds = f", {len(result.seeds)} seeds" if len(result.seeds) > 1 else ""
+    return f"{title} ({result.preset}{seeds})"
+
+
+def _summaries(row: Row) -> dict[str, dict[str, float | None]]:
+    if missing := [metric for metric in SCORES if metric not in row.scores]:
+        raise StoreError(f"the file is damaged: {row.name} has no score {missing[0]!r}")
+    return {metric: summary_object(row.scores[metric]) for metric in SCORES}
+
+
+def _digest_of(run: RunReader, problem: str, model: str, seeds: Sequence[int]) -> str:
+    """One checksum for the samples of all seeds: that of the only one, or of theirs in order."""
+    digests = [run.samples_sha256(problem, model, seed) for seed in seeds]
+    known = [digest for digest in digests if digest is not None]
+    if len(known) < len(digests):
+        raise StoreError(
+            f"run {run.folder.name!r} keeps no checksum of the samples of {model}; "
+            f"score it anew with --redo {model}"
+        )
+    return known[0] if len(known) == 1 else hashlib.sha256("".join(known).encode()).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -83,9 +84,11 @@ def score(
     total = len(reference.y_star)
     truth = reference.truth
     columns: dict[str, FloatArray] = {}
+    digest = hashlib.sha256()
     started = time.monotonic()
     for block in reference.blocks():
         samples = _checked(sampler(block), block)
+        digest.update(np.ascontiguousarray(samples, dtype="<f8").data)
         errors = posterior_errors(
             samples,
             truth[block],
@@ -104,7 +107,9 @@ def score(
             columns.setdefault(metric, np.full(total, np.nan))[block] = values
         done, elapsed = block.stop / total, time.monotonic() - started
         on_progress(StageProgress(key, "scoring", done, elapsed * (1.0 - done) / done))
-    return StageResult(time.monotonic() - started, scores={**columns, **extra})
+    return StageResult(
+        time.monotonic() - started, scores={**columns, **extra}, samples_sha256=digest.hexdigest()
+    )
 
 
 def time_draws(draw: Callable[[], object], device: str) -> StageResult:

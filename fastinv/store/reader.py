@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fastinv.store.connection import DATABASE, connect_for_reading, translated
 from fastinv.store.content import check_row, check_settings, parse_object, score_columns
 from fastinv.store.records import ModelFacts, Stage, StageKey, TimingRow
+from fastinv.store.schema import check_version
 
 FloatArray = NDArray[np.float64]
 
@@ -48,6 +49,8 @@ class RunReader:
         self.folder = folder
         self.path = folder / DATABASE
         self._connection = connect_for_reading(self.path)
+        with translated(self.path, "read run"):
+            self._version = check_version(self._connection)
 
     def __enter__(self) -> RunReader:
         return self
@@ -129,6 +132,17 @@ class RunReader:
             "sfffi", problem, model, seed,
         )  # fmt: skip
         return {row[0]: TimingRow(*row) for row in rows}
+
+    def samples_sha256(self, problem: str, model: str, seed: int) -> str | None:
+        """SHA-256 of the samples behind a row's scores; None if it was not kept (files of version 1)."""
+        if self._version < 2:
+            return None
+        rows = self._rows(
+            "SELECT sha256 FROM sample JOIN stage ON sample.stage = stage.id "
+            "WHERE problem = ? AND model = ? AND seed = ? AND status = 'done'",
+            "s", problem, model, seed,
+        )  # fmt: skip
+        return rows[0][0] if rows else None
 
     def _rows(self, query: str, kinds: str, *arguments: Any) -> list[tuple[Any, ...]]:
         """Rows of a query whose columns have the given kinds, see `check_row`."""

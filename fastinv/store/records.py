@@ -88,9 +88,11 @@ class StageResult:
         scores: per-observation values by metric, each of shape (B,); NaN is stored as NULL.
         curves: training curves by name, a list of (step, value).
         timings: measured latencies.
+        samples_sha256: of the samples that were scored, 64 hexadecimal digits; None where there were none.
     """
 
     seconds: float
     scores: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     curves: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
     timings: Sequence[TimingRow] = ()
+    samples_sha256: str | None = None

@@ -90,8 +90,16 @@ CREATE VIEW scores AS
     FROM score JOIN stage ON stage.id = score.stage;
 """
 
+# What a leaderboard knows samples by; a run keeps none of them.
+_VERSION_2 = """
+CREATE TABLE sample (
+    stage  INTEGER PRIMARY KEY REFERENCES stage (id) ON DELETE CASCADE,
+    sha256 TEXT NOT NULL
+);
+"""
+
 # Entry i brings a file from version i to version i + 1. Published entries never change.
-MIGRATIONS: tuple[str, ...] = (_VERSION_1,)
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
 SCHEMA_VERSION = len(MIGRATIONS)
 
 

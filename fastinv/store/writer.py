@@ -124,6 +124,8 @@ class RunWriter:
             self._connection.executemany(
                 "INSERT INTO timing VALUES (?, ?, ?, ?, ?, ?)", ((stage, *astuple(t)) for t in result.timings)
             )
+            if result.samples_sha256 is not None:
+                self._connection.execute("INSERT INTO sample VALUES (?, ?)", (stage, result.samples_sha256))
 
     def fail(self, key: StageKey, error: str, details: str, seconds: float) -> str:
         """Commit a failure and write its details to a log file.

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,9 +20,12 @@ from typer.testing import CliRunner, Result
 
 import fastinv
 from fastinv.cli.app import app
-from fastinv.reports import Entry, EntryError, make_entry, parse_entry
+from fastinv.models import load
+from fastinv.reports import Entry, EntryError, load_results, make_entry, parse_entry
 from fastinv.reports.leaderboard import boards, boards_markdown, read_entries, write_site
+from fastinv.runner.truth import block_seed
 from fastinv.scoring import Protocol, make_protocol
+from fastinv.store import RunReader
 
 PROTOCOL = make_protocol(fastinv.problem("kinematics"), observations=5, samples=10, counts="rounded")
 SCORES = ("err_post", "err_post_unbiased", "err_post_4000", "err_resim", "lost")
@@ -46,6 +53,10 @@ def save(folder: Path, *entries: Entry) -> None:
 
 def build(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["leaderboard", "build", *map(str, arguments)])
+
+
+def enter(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["leaderboard", "enter", *map(str, arguments)])
 
 
 def labels(*entries: Entry) -> list[tuple[str, str]]:
@@ -256,6 +267,50 @@ def test_what_a_board_takes_is_what_an_entry_says() -> None:
     assert parse_entry(made.to_json().encode()) == made
     with pytest.raises(EntryError):
         parse_entry(REFUSED["nested protocol"])
+
+
+def test_a_run_s_models_enter_with_their_scores(run_folder: Path, tmp_path: Path) -> None:
+    done = enter(run_folder, "--to", tmp_path / "new" / "entries", "--url", "https://example.org/run")
+    assert done.exit_code == 0, done.stderr
+    accepted, refusals = read_entries(tmp_path / "new" / "entries")
+    assert refusals == []
+    assert len(accepted) == len(list((tmp_path / "new" / "entries").iterdir())) == 6
+    with RunReader(run_folder) as run:
+        for result in load_results(run):
+            found = {e.name: e for e in accepted if e.problem == result.problem}
+            assert set(found) == {"INN (tiny)", "cINN (tiny)", "MDN (tiny)"}
+            assert {e.protocol_hash for e in found.values()} == {result.protocol}
+            for row in result.rows:
+                assert row.facts is not None
+                one = found[f"{row.facts.title} (tiny)"]
+                assert one.scores == {m: asdict(row.scores[m]) for m in SCORES}
+                assert (one.parameters, one.inference_ms) == (row.facts.parameters, row.inference_ms)
+                assert one.url == "https://example.org/run"
+    assert build(tmp_path / "new" / "entries", "--to", tmp_path / "site", "--strict").exit_code == 0
+
+
+def test_the_checksum_is_that_of_the_samples_that_were_scored(run_folder: Path) -> None:
+    model = load(run_folder / "checkpoints" / "kinematics-mdn-seed0.safetensors")
+    y_star = fastinv.problem("kinematics").observations(8)
+    (block,) = [slice(0, 8)]
+    samples = model.sample(y_star, 50, seed=block_seed(0, "mdn", block)).astype("<f8")
+    with RunReader(run_folder) as run:
+        found = run.samples_sha256("kinematics", "mdn", 0)
+    assert found == hashlib.sha256(samples.tobytes()).hexdigest()
+
+
+def test_what_cannot_enter_is_said(run_folder: Path, tmp_path: Path) -> None:
+    assert "there is no run" in enter(tmp_path / "nowhere").stderr
+    refused = enter(run_folder, "--to", tmp_path / "entries", "--url", "javascript:alert(1)")
+    assert (refused.exit_code, "url must be" in refused.stderr) == (2, True)
+    assert not (tmp_path / "entries").exists()
+    older = tmp_path / "older"
+    shutil.copytree(run_folder, older)
+    with closing(sqlite3.connect(older / "run.sqlite3")) as raw, raw:
+        raw.execute("DROP TABLE sample")
+        raw.execute("PRAGMA user_version = 1")
+    refused = enter(older, "--to", tmp_path / "entries")
+    assert (refused.exit_code, "--redo inn" in refused.stderr) == (1, True)
 
 
 def test_in_a_browser_a_board_sorts_and_fits(browser, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

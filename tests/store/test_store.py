@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +158,25 @@ def test_fresh_drops_everything(tmp_path: Path) -> None:
     with open_run(tmp_path / "r", settings_hash="other", fresh=True) as run:
         assert run.stages() == {}
         assert not run.checkpoints.exists()
+
+
+def test_a_file_of_version_1_is_read_as_it_is_and_migrated_when_written(tmp_path: Path) -> None:
+    with open_run(tmp_path / "r") as run:
+        finish(run)
+    with closing(sqlite3.connect(tmp_path / "r" / "run.sqlite3")) as raw, raw:
+        raw.execute("DROP TABLE sample")
+        raw.execute("PRAGMA user_version = 1")
+    with RunReader(tmp_path / "r") as read:
+        assert KEY in read.stages()
+        assert read.samples_sha256(*KEY[:3]) is None
+    with open_run(tmp_path / "r") as run:
+        assert KEY in run.stages()
+        later = StageKey("kinematics", "mdn", 0, "score")
+        run.begin(later)
+        run.finish(later, StageResult(1.0, samples_sha256="a" * 64))
+    with RunReader(tmp_path / "r") as read:
+        assert read.samples_sha256(*later[:3]) == "a" * 64
+        assert read.samples_sha256(*KEY[:3]) is None
 
 
 def test_a_missing_run_is_named(tmp_path: Path) -> None:
