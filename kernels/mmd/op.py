@@ -65,8 +65,24 @@ def mmd2(
 
         if check and samples.device == "cuda":
             torch_op.check_values(samples)
-        value = torch_op.mmd2(samples, kernel, unbiased, backend, x_self, y_self)
-        return value if samples.batched else value[0]
+        if torch_op.is_more_than_arrays(samples, backend):
+            value = torch_op.mmd2(samples, kernel, unbiased, backend, x_self, y_self)
+            return value if samples.batched else value[0]
+        # Operations on tensors cost more than a small problem does.
+        arrays = torch_op.as_arrays(samples)
+        return torch_op.from_array(_estimate(arrays, kernel, unbiased, backend, x_self, y_self))
+    return _estimate(samples, kernel, unbiased, backend, x_self, y_self)
+
+
+def _estimate(
+    samples: Samples,
+    kernel: Kernel,
+    unbiased: bool,
+    backend: str,
+    x_self: SelfTerm | None,
+    y_self: SelfTerm | None,
+) -> Any:
+    """MMD^2 of validated arrays: a scalar, or shape (B,) for batches."""
     means = _all_means(samples, kernel, backend, x_self, y_self)
     (wx, wy, wxy), constant = estimate_weights(
         samples.x.shape[1], samples.y.shape[1], kernel.spec().at_zero, unbiased=unbiased

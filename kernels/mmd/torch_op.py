@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -202,6 +203,24 @@ def check_values(samples: Samples) -> None:
     for name, sample in (("x", samples.x), ("y", samples.y)):
         if not bool(torch.isfinite(sample).all()):
             raise ValueError(f"{name} holds NaN or infinity; all values must be finite")
+
+
+def is_more_than_arrays(samples: Samples, backend: str) -> bool:
+    """Whether there is anything in a call that NumPy cannot do: a gradient, a trace, a GPU, Triton."""
+    x, y = samples.x, samples.y
+    gradient = torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)
+    return gradient or samples.device != "cpu" or backend == "triton" or torch.compiler.is_compiling()
+
+
+def as_arrays(samples: Samples) -> Samples:
+    """CPU tensors as arrays over the same memory."""
+    x, y = _arrays(samples.x, samples.y)
+    return samples._replace(x=x, y=y, tensor=False)
+
+
+def from_array(value: Any) -> Tensor:
+    """A scalar or array of NumPy's as a tensor."""
+    return torch.from_numpy(np.asarray(value))
 
 
 def mmd2(
