@@ -29,7 +29,7 @@ namespace {
 constexpr std::size_t kGroupBytes = std::size_t(4) << 20;
 // Pairs per task. The number of shares of a problem follows from its size alone, so that results do not depend on
 // the number of threads; gradients keep one buffer per share, hence the second limit.
-constexpr std::int64_t kPairsPerShare = 1 << 17;
+constexpr std::int64_t kPairsPerShare = 1 << 17, kPairsPerGradientShare = 1 << 18;
 constexpr std::int64_t kMaxShares = 256, kMaxGradientShares = 16;
 // With so many problems per thread, each thread takes whole ones: no buffers in common, nothing to wait for.
 constexpr std::int64_t kProblemsPerThread = 16;
@@ -152,7 +152,8 @@ class Evaluation {
         across_(gradient_ && request.parts[2] && request.weights[2] != 0.0) {
     pairs_ = (r_.parts[0] ? n_ * (n_ - 1) / 2 : 0) + (r_.parts[1] ? m_ * (m_ - 1) / 2 : 0) +
              (r_.parts[2] ? n_ * m_ : 0);
-    shares_ = std::clamp<std::int64_t>(pairs_ / kPairsPerShare, 1, gradient_ ? kMaxGradientShares : kMaxShares);
+    shares_ = gradient_ ? std::clamp<std::int64_t>(pairs_ / kPairsPerGradientShare, 1, kMaxGradientShares)
+                        : std::clamp<std::int64_t>(pairs_ / kPairsPerShare, 1, kMaxShares);
     packed_ = d_ * (x_stride_ + y_stride_);
     pulls_ = gradient_ ? packed_ : 0;
     scratch_ = gradient_ ? kRowBlock * d_ * std::int64_t(64 / sizeof(T)) : 0;
@@ -299,13 +300,16 @@ class Evaluation {
       gather(at.work + d_ * x_stride_, y_stride_, m_, of_y, r_.gradient_y + problem * m_ * d_);
   }
 
-  void gather(const T* pulls, std::ptrdiff_t stride, std::int64_t rows, double factor, T* gradient) const {
+  // Adds what the other shares pulled to the first one's, then brings the coordinates of each row together.
+  void gather(T* pulls, std::ptrdiff_t stride, std::int64_t rows, double factor, T* gradient) const {
+    const std::int64_t dimensions = d_, size = dimensions * stride;
+    for (std::int64_t s = 1; s < shares_; ++s) {
+      const T* others = pulls + s * (pulls_ + scratch_);
+      for (std::int64_t i = 0; i < size; ++i) pulls[i] += others[i];
+    }
     for (std::int64_t i = 0; i < rows; ++i)
-      for (std::int64_t k = 0; k < d_; ++k) {
-        double total = 0.0;
-        for (std::int64_t s = 0; s < shares_; ++s) total += pulls[s * (pulls_ + scratch_) + k * stride + i];
-        gradient[i * d_ + k] = T(factor * total);
-      }
+      for (std::int64_t k = 0; k < dimensions; ++k)
+        gradient[i * dimensions + k] = T(factor * pulls[k * stride + i]);
   }
 
   const Request<T>& r_;
