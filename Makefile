@@ -34,7 +34,7 @@ bench: $(VENV)/.installed ## benchmark the models on inverse kinematics (ARGS="-
 	@$(BIN)/fastinv bench --problem kinematics $(ARGS)
 
 test: lint types ## lint, types and tests: what has to pass before a change lands
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 test-slow: $(VENV)/.developing ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow --timeout 3600 $(ARGS)

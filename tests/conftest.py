@@ -1,9 +1,14 @@
 """What holds for all tests."""
 
 import os
+import signal
 import sys
 
 import pytest
+
+# A shell that runs the tests in the background makes them deaf to Ctrl-C, and with them what they interrupt.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The networks in tests are tiny: more threads would only wait for each other, and badly so on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
