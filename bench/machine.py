@@ -22,19 +22,10 @@ def cores() -> int:
 
 
 def cpu_name() -> str:
-    """The CPU as the operating system calls it."""
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        lines = dict(
-            line.split(":", 1)
-            for line in information.read_text().split("\n\n")[0].splitlines()
-            if ":" in line
-        )
-        named = {key.strip(): value.strip() for key, value in lines.items()}
-        if "model name" in named:
-            family, model = named.get("cpu family", "?"), named.get("model", "?")
-            return f"{named['model name']} (family {family}, model {model})"
-    return platform.processor() or platform.machine()
+    """The CPU as runs record it."""
+    from fastinv.store.provenance import cpu
+
+    return str(cpu()["name"])
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:

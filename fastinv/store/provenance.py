@@ -30,7 +30,7 @@ def collect_provenance(**more: Any) -> dict[str, Any]:
         "python": platform.python_version(),
         "libraries": {name: found for name in LIBRARIES if (found := _version(name)) is not None},
         "platform": platform.platform(),
-        "cpu": _cpu(),
+        "cpu": cpu(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "command": ["fastinv", *sys.argv[1:]],
         **more,
@@ -61,18 +61,19 @@ def _run(command: list[str]) -> str | None:
         return None
 
 
-def _cpu() -> dict[str, Any]:
+def cpu() -> dict[str, Any]:
     """Name and the instruction sets that matter for speed."""
-    flags: set[str] = set()
-    name = platform.processor() or platform.machine()
+    found: dict[str, str] = {}
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+        # One paragraph per core; the first says it all.
+        for line in Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines():
             key, _, value = line.partition(":")
-            if key.strip() == "model name":
-                name = value.strip()
-            if key.strip() in ("flags", "Features"):
-                flags = set(value.split())
-                break
+            found[key.strip()] = value.strip()
     except OSError:
         pass  # not Linux
+    name = found.get("model name") or platform.processor() or platform.machine()
+    if "cpu family" in found and "model" in found:
+        # Hosts of virtual machines cut names down to "AMD EPYC", of which there are five generations.
+        name += f" (family {found['cpu family']}, model {found['model']})"
+    flags = {*found.get("flags", "").split(), *found.get("Features", "").split()}
     return {"name": name, "flags": sorted(flags & {"avx", "avx2", "fma", "avx512f", "asimd", "sve"})}

@@ -62,7 +62,7 @@ def test_the_example_is_listed_and_keeps_its_promises() -> None:
 
 
 @pytest.mark.usefixtures("installed")
-@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("jobs", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_the_example_is_benchmarked(jobs: str) -> None:
     models = ("--model", "gaussian", "--model", "mdn")
     result = cli(*BENCH, "--problem", "ring", *models, "--jobs", jobs, "--export", "r.json")
@@ -169,6 +169,7 @@ def test_a_model_that_raises_spoils_its_own_row_only() -> None:
     assert cli(*BENCH, *models).exit_code == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("bad")
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
 def test_with_jobs_even_a_crash_spoils_one_row_only() -> None:

@@ -113,7 +113,9 @@ def test_killed_at_fifty_moments(start: Any, seed: int) -> None:
 
 
 # The first COMMITs are the opening, the plan and the floor's; a stage has two and inserts 40 scores or more.
-@pytest.mark.parametrize(("what", "number"), [("COMMIT", 6), ("INSERT INTO score", 70)])
+@pytest.mark.parametrize(
+    ("what", "number"), [pytest.param("COMMIT", 6, marks=pytest.mark.slow), ("INSERT INTO score", 70)]
+)
 def test_killed_in_mid_commit(start: Any, what: str, number: int) -> None:
     siege = Siege(start)
     assert siege.kill_at(what, number) == -9
@@ -156,6 +158,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], object]]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_named_and_the_run_goes_on_once_there_is_room(
     start: Any, small_disk: Callable[[int], object]
 ) -> None:

@@ -71,6 +71,7 @@ def test_a_new_model(checkout: Checkout) -> None:
     assert "kinematics energy: Err_post" in bench
 
 
+@pytest.mark.slow
 def test_a_new_kernel_back_end(checkout: Checkout) -> None:
     doctor, tests = follow("A new kernel back end", checkout)
     assert "scipy" in doctor

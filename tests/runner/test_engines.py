@@ -105,6 +105,7 @@ def test_a_killed_process_costs_its_row_some_time_only(plain: Path, tmp_path: Pa
     assert_same_numbers(plain, tmp_path / "r")
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_with_jobs_leaves_no_process_and_goes_on(plain: Path, tmp_path: Path) -> None:
     def interrupt(event: Event) -> None:
         if isinstance(event, StageProgress) and event.what == "training" and event.done > 0.2:
@@ -153,6 +154,7 @@ def test_a_cluster_gives_the_numbers_of_a_plain_run_with_a_worker_killed(
     assert any(isinstance(e, StageProgress) and 0 < e.done < 1 for e in events)
 
 
+@pytest.mark.slow
 def test_workers_elsewhere_send_their_weights(
     plain: Path, tmp_path: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
