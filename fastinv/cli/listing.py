@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fastinv.cli.errors import checking, command
+
+if TYPE_CHECKING:
+    from fastinv.models import ModelInfo
 
 WHAT = ("problems", "models", "presets", "kernels", "runs")
 
@@ -23,6 +27,9 @@ def list_names(
     runs: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of runs.")] = Path("runs"),
 ) -> None:
     """List problems, models, presets, kernels or runs.
+
+    Of models: whether the inverse is exact by construction (hard) or learned (soft), the dimension of z,
+    whether the loss is maximum likelihood (ML) and whether it compares y (on y), and its equation in the paper.
 
     Example: fastinv list models
     """
@@ -38,11 +45,11 @@ def list_names(
     with checking():
         if what not in tables:
             raise UnknownNameError("list", what, WHAT)
-    rows = tables[what]()
     if as_json:
+        rows = _model_records() if what == "models" else tables[what]()
         typer.echo(json.dumps(rows, indent=2))
     else:
-        _print(rows, what)
+        _print(tables[what](), what)
 
 
 def _problems() -> list[dict[str, Any]]:
@@ -65,25 +72,42 @@ def _problems() -> list[dict[str, Any]]:
 
 
 def _models() -> list[dict[str, Any]]:
+    def row(name: str, info: ModelInfo | str) -> dict[str, Any]:
+        if isinstance(info, str):
+            blank = dict.fromkeys(("inverse", "dim(z)", "ML", "on y", "eq."), "")
+            return {"name": name, "family": info, **blank, "from": "broken"}
+        return {
+            "name": name,
+            "family": info.family,
+            "inverse": info.invertibility,
+            "dim(z)": info.latent,
+            "ML": "yes" if info.maximum_likelihood else "no",
+            "on y": "yes" if info.supervised else "no",
+            "eq.": info.equations or "-",
+            "from": "paper" if not info.addition else "added" if info.trained else "base",
+        }
+
+    return [row(name, info) for name, info in _known_models()]
+
+
+def _model_records() -> list[dict[str, Any]]:
+    """The same for programs: every field under its own name."""
+    return [
+        {"name": name, "error": info} if isinstance(info, str) else asdict(info)
+        for name, info in _known_models()
+    ]
+
+
+def _known_models() -> Iterator[tuple[str, ModelInfo | str]]:
+    """Names with what is known of each, or why a plug-in does not load."""
     from fastinv.models import model_info, model_names
     from fastinv.problems import PluginError
 
-    def row(name: str) -> dict[str, Any]:
+    for name in (*model_names(), *model_names("baselines")):
         try:
-            info = model_info(name)
+            yield name, model_info(name)
         except PluginError as error:
-            blank = dict.fromkeys(("family", "invertible", "loss"), "")
-            return {"name": name, "title": str(error), **blank, "origin": "broken"}
-        return {
-            "name": info.name,
-            "title": info.title,
-            "family": info.family,
-            "invertible": info.invertibility,
-            "loss": info.equations or "-",
-            "origin": ("addition" if info.trained else "baseline") if info.addition else "paper",
-        }
-
-    return [row(name) for name in (*model_names(), *model_names("baselines"))]
+            yield name, str(error)
 
 
 def _presets() -> list[dict[str, Any]]:

@@ -56,45 +56,84 @@ def _built_in(info: ModelInfo, home: str) -> tuple[str, Entry]:
 
 BUILT_IN: dict[str, Entry] = dict(
     (
-        _built_in(ModelInfo("inn", "INN", "coupling flow x ↔ [y, z]", "hard", True, True, "4"), "inn:INN"),
         _built_in(
-            ModelInfo("inn-l2-mmd", "INN (L2+MMD)", "coupling flow x ↔ [y, z]", "hard", False, True, "3"),
+            ModelInfo("inn", "INN", "coupling flow x ↔ [y, z]", "hard", True, True, "4", latent="dx - dy"),
+            "inn:INN",
+        ),
+        _built_in(
+            ModelInfo(
+                "inn-l2-mmd",
+                "INN (L2+MMD)",
+                "coupling flow x ↔ [y, z]",
+                "hard",
+                False,
+                True,
+                "3",
+                latent="dx - dy",
+            ),
             "inn:InnL2Mmd",
         ),
         _built_in(
-            ModelInfo("cinn", "cINN", "conditional coupling flow", "hard", True, False, "5"), "cinn:CINN"
+            ModelInfo("cinn", "cINN", "coupling flow, given y", "hard", True, False, "5", latent="dx"),
+            "cinn:CINN",
         ),
         _built_in(
-            ModelInfo("iaf", "IAF + decoder", "inverse autoregressive flow", "soft", True, True, "6"),
+            ModelInfo(
+                "iaf", "IAF + decoder", "inverse autoregressive", "soft", True, True, "6", latent="dx - dy"
+            ),
             "autoregressive:IAF",
         ),
         _built_in(
-            ModelInfo("maf", "MAF + decoder", "masked autoregressive flow", "soft", True, True, "6"),
+            ModelInfo(
+                "maf", "MAF + decoder", "masked autoregressive", "soft", True, True, "6", latent="dx - dy"
+            ),
             "autoregressive:MAF",
         ),
         _built_in(
-            ModelInfo("iresnet", "iResNet", "invertible residual network", "hard", False, True, "3"),
+            ModelInfo("iresnet", "iResNet", "residual network", "hard", False, True, "3", latent="dx - dy"),
             "iresnet:IResNet",
         ),
         _built_in(
-            ModelInfo("invauto", "InvAuto", "autoencoder with shared weights", "soft", False, True, "7"),
+            ModelInfo(
+                "invauto", "InvAuto", "tied-weight autoencoder", "soft", False, True, "7", latent="dx - dy"
+            ),
             "invauto:InvAuto",
         ),
         _built_in(
-            ModelInfo("autoencoder", "Autoencoder", "encoder and decoder", "soft", False, True, "7"),
+            ModelInfo(
+                "autoencoder",
+                "Autoencoder",
+                "encoder and decoder",
+                "soft",
+                False,
+                True,
+                "7",
+                latent="dx - dy",
+            ),
             "autoencoder:Autoencoder",
         ),
         _built_in(
-            ModelInfo("cvae", "cVAE", "variational autoencoder", "none", False, False, "8"), "cvae:CVAE"
+            ModelInfo("cvae", "cVAE", "variational autoencoder", "none", False, False, "8", latent="chosen"),
+            "cvae:CVAE",
         ),
         _built_in(ModelInfo("mdn", "MDN", "mixture of Gaussians", "none", True, False, "9"), "mdn:MDN"),
         _built_in(
-            ModelInfo("spline", "Spline flow", "conditional spline flow", "hard", True, False, "", True),
+            ModelInfo(
+                "spline", "Spline flow", "spline flow, given y", "hard", True, False, "", True, latent="dx"
+            ),
             "spline:SplineFlow",
         ),
         _built_in(
             ModelInfo(
-                "flow-matching", "Flow matching", "ODE, learned velocity", "none", False, False, "", True
+                "flow-matching",
+                "Flow matching",
+                "ODE, learned velocity",
+                "none",
+                False,
+                False,
+                "",
+                True,
+                latent="dx",
             ),
             "flow_matching:FlowMatching",
         ),

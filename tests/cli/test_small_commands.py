@@ -52,6 +52,13 @@ def test_list(what: str) -> None:
     assert [line[: len(name)] for line, name in zip(lines[1:], names, strict=True)] == names
 
 
+def test_the_list_of_models_fits_80_columns() -> None:
+    lines = cli("list", "models").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    (iresnet,) = [line for line in lines if line.startswith("iresnet")]
+    assert iresnet.split()[-8:] == ["hard", "dx", "-", "dy", "no", "yes", "3", "paper"]
+
+
 def test_list_of_something_else() -> None:
     result = cli("list", "model")
     assert result.exit_code == 2

@@ -10,6 +10,7 @@ import torch
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 import fastinv
+from fastinv.models import model_names
 from fastinv.models.bidirectional import joint_log_density, normal_scores, supervised_loss
 from fastinv.models.family import Dims
 from fastinv.models.invauto import InvAuto
@@ -207,3 +208,11 @@ def test_latent_dimensions() -> None:
             model = fastinv.model(name, fastinv.problem(problem_name), preset="smoke")
             assert model.latent_dim == dim, (problem_name, name)
     assert fastinv.model("inn", fastinv.problem("ballistics"), counts="continuous").latent_dim == 3
+
+
+def test_latent_dimensions_in_words_are_those_of_the_models() -> None:
+    in_words = {"dx": 4, "dx - dy": 2, "none": None}
+    for name in model_names():
+        model = fastinv.model(name, fastinv.problem("kinematics"), preset="smoke")
+        if model.info.latent != "chosen":
+            assert model.latent_dim == in_words[model.info.latent], name
