@@ -29,7 +29,7 @@ def list_names(
     """List problems, models, presets, kernels or runs.
 
     Of models: whether the inverse is exact by construction (hard) or learned (soft), the dimension of z,
-    whether the loss is maximum likelihood (ML) and whether it compares y (on y), and its equation in the paper.
+    whether the loss is maximum likelihood (ML) and compares y (on y), and its equation in the paper.
 
     Example: fastinv list models
     """

@@ -22,7 +22,7 @@ class ModelInfo:
         equations: numbers of the loss's equations in Kruse et al. (2021), empty for additions.
         addition: not one of the paper's ten.
         trained: whether it learns; a baseline that does not is listed apart and has no parameters.
-        latent: dimension of z in words, such as "dx - dy"; "chosen" for a setting, "none" where there is no z.
+        latent: dimension of z in words, such as "dx - dy"; "chosen" for a setting, "none" without z.
     """
 
     name: str
