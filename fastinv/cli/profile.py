@@ -41,8 +41,8 @@ def profile(
         list[str] | None,
         typer.Option(
             metavar="MODE",
-            help="eager, packed, compiled, compiled-max, cudagraph, tf32, bf16, bf16-packed, "
-            "bf16-cudagraph; repeatable. Default: all that the device has.",
+            help="eager, packed, fused, compiled, compiled-max, cudagraph, tf32, bf16, bf16-packed, "
+            "bf16-fused, bf16-cudagraph; repeatable. Default: all that the device has.",
         ),
     ] = None,
     batch_sizes: Annotated[

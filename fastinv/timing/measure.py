@@ -120,8 +120,11 @@ class _Contender:
             shortest = min(times)
             self.per_interval = max(1, min(10_000, round(SHORTEST_NS / max(shortest, 1.0))))
 
-    def repeat(self) -> None:
+    def repeat(self, *, after_another: bool) -> None:
+        """Time an interval; after another contender's, whose threads may still spin, call once untimed."""
         started = perf_counter()
+        if after_another:
+            self.clock.time(self.call, 1)
         self.times.append(self.clock.time(self.call, self.per_interval))
         self.spent_s += perf_counter() - started
 
@@ -197,7 +200,9 @@ def measure_all(
     """Time several contenders against each other.
 
     Every round times each contender once, in a fresh random order, so that a change of the machine's clock or
-    load falls on all of them alike. A contender drops out once its median is known well enough.
+    load falls on all of them alike; an untimed call comes before each, so that it finds its own threads awake
+    and its weights in cache, not those of the contender before. A contender drops out once its median is
+    known well enough.
 
     Args:
         calls: what to time, by name.
@@ -222,10 +227,12 @@ def measure_all(
             contender.warm_up(plan)
         clock.wait()
         before, rounds = Load.now(), 0
+        previous: _Contender | None = None
         while racing := [c for c in contenders.values() if not c.finished(plan)]:
             order.shuffle(racing)
             for contender in racing:
-                contender.repeat()
+                contender.repeat(after_another=previous not in (None, contender))
+                previous = contender
             rounds += 1
             on_round(rounds)
     disturbances = load_warnings(before, Load.now())

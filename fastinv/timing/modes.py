@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from fastinv.kernels.coupling.native_cpu import why_not
 from fastinv.models.base import CHUNK
+from fastinv.models.layers.fused import fused
 from fastinv.models.layers.packed import packing_is_possible, prepared
 
 if TYPE_CHECKING:
@@ -50,12 +52,14 @@ MODES: dict[str, Mode] = {
     for mode in (
         Mode("eager", "PyTorch, operator by operator", True, True),
         Mode("packed", "CPU: weights laid out once for oneDNN, activations fused", True, True),
+        Mode("fused", "CPU: a coupling flow's whole inverse in one compiled loop", True, True),
         Mode("compiled", "torch.compile, one graph per batch size", True, False),
         Mode("compiled-max", "torch.compile with max-autotune (on a CPU with frozen weights)", True, False),
         Mode("cudagraph", "the whole call, noise included, captured as a CUDA graph", True, True),
         Mode("tf32", "CUDA: float32 products rounded to TensorFloat-32", False, True),
         Mode("bf16", "wide layers multiply in bfloat16", False, True),
         Mode("bf16-packed", "CPU: bf16 and packed", False, True),
+        Mode("bf16-fused", "CPU: bf16 and fused", False, True),
         Mode("bf16-cudagraph", "bf16, captured as a CUDA graph", False, True),
     )
 }
@@ -158,7 +162,10 @@ def in_lower_precision(model: PosteriorModel, mode: str) -> Iterator[PosteriorMo
         finally:
             torch.set_float32_matmul_precision(before)
         return
-    ready: Any = prepared(model, bf16=True, packed=mode == "bf16-packed")
+    if mode == "bf16-fused":
+        ready: Any = fused(model, bf16=True)
+    else:
+        ready = prepared(model, bf16=True, packed=mode == "bf16-packed")
     yield ready
 
 
@@ -178,6 +185,8 @@ def available(mode: str, device: str) -> str | None:
         if device != "cpu":
             return "for CPUs only"
         return None if packing_is_possible() else "this build of torch has no oneDNN"
+    if mode in ("fused", "bf16-fused"):
+        return "for CPUs only" if device != "cpu" else why_not(bf16=mode == "bf16-fused")
     if mode in ("cudagraph", "bf16-cudagraph", "tf32") and device != "cuda":
         return "needs a CUDA device"
     if mode == "tf32" and torch.cuda.get_device_capability() < (8, 0):
@@ -213,6 +222,20 @@ def _ready(*, bf16: bool, packed: bool) -> Callable[[Sampler, PosteriorModel, in
         ready: Any = prepared(model, bf16=bf16, packed=packed, rows=rows)
         if not ready.networks_prepared:
             raise ModeUnavailableError("no network in it takes part (its weights are used in other ways)")
+        return sampler.eagerly(ready.draw)
+
+    return make
+
+
+def _fused(bf16: bool) -> Callable[[Sampler, PosteriorModel, int], Callable[[], Tensor]]:
+    def make(sampler: Sampler, model: PosteriorModel, rows: int) -> Callable[[], Tensor]:
+        _require(sampler)
+        try:
+            ready: Any = fused(model, bf16=bf16)
+        except ValueError as error:
+            raise ModeUnavailableError(str(error)) from error
+        if ready is None:
+            raise ModeUnavailableError("it has no coupling flow")
         return sampler.eagerly(ready.draw)
 
     return make
@@ -282,12 +305,14 @@ def _tf32(sampler: Sampler, model: PosteriorModel, rows: int) -> Callable[[], Te
 _MAKERS: dict[str, Callable[[Sampler, PosteriorModel, int], Callable[[], Tensor]]] = {
     "eager": _eager,
     "packed": _ready(bf16=False, packed=True),
+    "fused": _fused(bf16=False),
     "compiled": _compiled(maximal=False),
     "compiled-max": _compiled(maximal=True),
     "cudagraph": _cudagraph(bf16=False),
     "tf32": _tf32,
     "bf16": _ready(bf16=True, packed=False),
     "bf16-packed": _ready(bf16=True, packed=True),
+    "bf16-fused": _fused(bf16=True),
     "bf16-cudagraph": _cudagraph(bf16=True),
 }
 _POOL: list[Any] = []

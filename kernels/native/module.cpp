@@ -10,6 +10,7 @@ namespace nb = nanobind;
 
 void bind_mmd(nb::module_& m);
 void bind_rejection(nb::module_& m);
+void bind_coupling(nb::module_& m);
 
 NB_MODULE(_native, m) {
   m.doc() = "Compiled back end of fastinv.kernels.";
@@ -19,4 +20,5 @@ NB_MODULE(_native, m) {
   m.def("set_num_threads", &fastinv::set_num_threads, nb::arg("threads"), "Limit the threads of later calls.");
   bind_mmd(m);
   bind_rejection(m);
+  bind_coupling(m);
 }

@@ -42,6 +42,43 @@ def test_quick_modes_draw_what_eager_draws(name: str, problem: str) -> None:
             assert found.largest > 1e-5, "it must really multiply in lower precision"
 
 
+FUSED = ("inn", "inn-l2-mmd", "cinn")
+
+
+@pytest.mark.parametrize("problem", ["kinematics", "ballistics"])
+@pytest.mark.parametrize("name", FUSED)
+@pytest.mark.parametrize("mode", ["fused", "bf16-fused"])
+def test_fused_flows_draw_what_eager_draws(name: str, problem: str, mode: str) -> None:
+    if (reason := available(mode, "cpu")) is not None:
+        pytest.skip(reason)
+    model, y = build(name, problem)
+    for n in (1, 7, 1000):
+        found = check(Sampler(model, y, n, mode), model)
+        assert found.passed, found
+        assert found.largest < (1e-3 if mode == "fused" else 0.1)
+
+
+def test_what_cannot_be_fused_says_so() -> None:
+    if (reason := available("fused", "cpu")) is not None:
+        pytest.skip(reason)
+    model, y = build("mdn")
+    with pytest.raises(ModeUnavailableError, match="no coupling flow"):
+        Sampler(model, y, 10, "fused")
+    model, y = build("spline")
+    with pytest.raises(ModeUnavailableError, match="only affine couplings"):
+        Sampler(model, y, 10, "fused")
+
+
+def test_a_machine_without_the_instructions_has_no_fused_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastinv.kernels.coupling.native_cpu.native_module", lambda: None)
+    assert "C++ extension" in str(available("fused", "cpu"))
+    assert available("fused", "cuda") == "for CPUs only"
+    old = SimpleNamespace(coupling_supported=lambda bf16: not bf16)
+    monkeypatch.setattr("fastinv.kernels.coupling.native_cpu.native_module", lambda: old)
+    assert available("fused", "cpu") is None
+    assert "bfloat16" in str(available("bf16-fused", "cpu"))
+
+
 def test_a_large_batch_is_drawn_in_pieces() -> None:
     model, y = build("mdn")
     assert piece(100_000, 16_384) == 12_500

@@ -1,0 +1,1 @@
+"""Inverses of affine coupling flows: what sampling from INN and cINN takes."""
