@@ -19,6 +19,7 @@ from fastinv.reports.tables import new_table
 from fastinv.reports.text import Glyphs, count, duration, figure, glyphs
 from fastinv.timing.kernels import KernelRow
 from fastinv.timing.profile import ModeProfile, Profile
+from fastinv.timing.resources import why_no_energy
 
 FORMATS = ("json", "csv")
 
@@ -141,6 +142,8 @@ def _notes(profile: Profile) -> list[str]:
         if mode.cold is not None:
             notes.append(f"{mode.mode}: {figure(mode.cold.median_ms)} ms with a cold L2 cache.")
         notes += [f"{mode.mode}, {count(p.batch)} samples: {p.note}" for p in mode.points if p.note]
+    if profile.device == "cuda" and not any(mode.joules_per_million is not None for mode in profile.modes):
+        notes.append(f"Energy was not measured: {why_no_energy()}.")
     seen: dict[str, str] = {}
     for mode in profile.modes:
         for what, timing in (("", mode.latency), (", one sample", mode.single)):

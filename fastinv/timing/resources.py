@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -83,7 +84,7 @@ def _left_in_container() -> int:
 def joules_per_call(call: Callable[[], object], device: str) -> float | None:
     """Energy of one call, from the GPU's own counter over a second of calls; None where it has none.
 
-    Needs NVML's Python bindings (pip install nvidia-ml-py). The counter covers the whole board.
+    Needs NVML's Python bindings, see `why_no_energy`. The counter covers the whole board.
     """
     if device != "cuda":
         return None
@@ -96,6 +97,13 @@ def joules_per_call(call: Callable[[], object], device: str) -> float | None:
             torch.cuda.synchronize()
             calls += 1
         return float(counter() - start) * 1e-3 / calls
+
+
+def why_no_energy() -> str:
+    """What is missing where a GPU's energy was not measured."""
+    if importlib.util.find_spec("pynvml") is None:
+        return "needs NVML's Python bindings: pip install 'fastinv[energy]' (nvidia-ml-py)"
+    return "this GPU or its driver gives no energy counter"
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import fastinv
 from fastinv.timing import Plan, profile
 from fastinv.timing.checking import Check
 from fastinv.timing.profile import Profile, fastest, profile_model
-from fastinv.timing.resources import joules_per_call, peak_bytes
+from fastinv.timing.resources import joules_per_call, peak_bytes, why_no_energy
 from fastinv.timing.roofline import Machine, Work, measure_machine, work_of
 
 BRISK = Plan(min_repeats=2, max_repeats=3, max_warmup=2, budget_s=0.01)
@@ -114,3 +114,10 @@ def test_peak_memory_is_what_is_held_at_once() -> None:
 
 def test_a_cpu_tells_no_energy() -> None:
     assert joules_per_call(lambda: None, "cpu") is None
+
+
+def test_a_missing_energy_figure_names_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "fastinv[energy]" in why_no_energy()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    assert "no energy counter" in why_no_energy()
