@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from fastinv.reports.figures.samples import NoSamplesError, load_model, ranks
 from fastinv.reports.figures.scenes import flights, joints
 from fastinv.reports.figures.speed import pareto_front
 from fastinv.reports.figures.style import PAPER, looks, styled
+from fastinv.reports.figures.throughput import Throughput, draw_throughput, read_throughput
 from fastinv.store import RunReader
 
 DARK_PANEL = "#1d1f24"  # of the page's style sheet
@@ -265,3 +267,46 @@ def test_a_missing_checkpoint_becomes_a_note(run_folder: Path, tmp_path: Path) -
 def test_nothing_imports_matplotlib_before_it_is_needed(module: str) -> None:
     code = f"import {module}, sys; assert not {{'matplotlib', 'jinja2'}} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def saved_profile(folder: Path, device: str = "cpu", best: str = "packed") -> Path:
+    points = [
+        {"batch": 1000, "timing": {"median_ms": 2.0}},
+        {"batch": 1, "timing": {"median_ms": 0.5}},
+        {"batch": 10**6, "timing": None},
+    ]
+    modes = [{"mode": "eager", "points": []}, {"mode": "packed", "points": points}]
+    path = folder / "profiles" / f"kinematics-mdn-{device}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"models": [{"best": best, "modes": modes}]}))
+    return path
+
+
+def test_throughput_is_that_of_the_fastest_mode(tmp_path: Path) -> None:
+    saved_profile(tmp_path)
+    found = read_throughput(tmp_path, "kinematics", "mdn")
+    assert found == Throughput("packed", "cpu", ((1.0, 2000.0), (1000.0, 500_000.0)))
+    saved_profile(tmp_path, "cuda")
+    assert read_throughput(tmp_path, "kinematics", "mdn") == replace(found, device="cuda")
+
+
+def test_a_profile_that_cannot_be_read_is_none(tmp_path: Path) -> None:
+    assert read_throughput(tmp_path, "kinematics", "mdn") is None
+    path = saved_profile(tmp_path, best="eager")
+    assert read_throughput(tmp_path, "kinematics", "mdn") is None
+    for text in ("{", "[]", '{"models": []}', '{"models": [{"best": "x", "modes": 5}]}', "[" * 50_000):
+        path.write_text(text)
+        assert read_throughput(tmp_path, "kinematics", "mdn") is None
+
+
+def test_throughput_is_drawn_where_a_run_holds_profiles(all_data: list[FigureData]) -> None:
+    data = all_data[0]
+    assert draw_throughput(data) is None
+    lines = {
+        "mdn": Throughput("packed", "cpu", ((1.0, 2000.0), (1000.0, 500_000.0))),
+        "inn": Throughput("fused", "cpu", ((1.0, 900.0), (1000.0, 60_000.0))),
+    }
+    figure = draw_throughput(replace(data, throughput=lines))
+    assert figure is not None
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["MDN (packed)", "INN (fused)"]

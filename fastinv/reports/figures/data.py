@@ -19,6 +19,7 @@ from fastinv.reports.figures.samples import (
     posterior_samples,
 )
 from fastinv.reports.figures.style import Look, looks
+from fastinv.reports.figures.throughput import Throughput, read_throughput
 from fastinv.reports.results import ProblemResult, Row
 from fastinv.store import FLOOR, RunReader
 
@@ -45,6 +46,7 @@ class FigureData:
         curves: training curves of the first seed by model and name.
         looks: colour and marker by model.
         corners: models that get a corner plot.
+        throughput: of the models whose inference profile the run holds, by name.
         notes: what is missing from the figures, and why.
     """
 
@@ -58,6 +60,7 @@ class FigureData:
     curves: Mapping[str, Mapping[str, Curve]]
     looks: Mapping[str, Look]
     corners: tuple[str, ...]
+    throughput: Mapping[str, Throughput] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -117,6 +120,11 @@ def collect(
         curves={name: run.curves(problem.name, name, result.seeds[0]) for name in names},
         looks=looks(names),
         corners=tuple(_best(result, found.samples) if corners is None else corners),
+        throughput={
+            name: line
+            for name in names
+            if (line := read_throughput(run.folder, problem.name, name)) is not None
+        },
         notes=found.notes,
     )
 

@@ -15,6 +15,7 @@ from fastinv.reports.figures.data import FigureData
 from fastinv.reports.figures.learning import draw_learning
 from fastinv.reports.figures.speed import draw_speed
 from fastinv.reports.figures.style import styled
+from fastinv.reports.figures.throughput import draw_throughput
 from fastinv.reports.figures.worlds import draw_posteriors, draw_priors
 
 if TYPE_CHECKING:
@@ -81,6 +82,13 @@ _KINDS = (
         "Mean Err_post with its 95% interval against milliseconds for 1000 samples; lower left is better. "
         "Dashed: the models that no other beats in both. Solid: the floor.",
         draw_speed,
+    ),
+    _Kind(
+        "throughput",
+        "Throughput",
+        "Samples per second over samples per call, of each model whose inference was profiled, in its "
+        "fastest mode that keeps float32.",
+        draw_throughput,
     ),
     _Kind(
         "coverage",
