@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs")
 MAX_JOBS = 256
+MAX_THREADS = 1024
 
 
 @command
@@ -81,6 +83,15 @@ def bench(
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", metavar="N", help="Rows at once, each in a process of its own.")
     ] = 1,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            "--threads",
+            metavar="N",
+            help="Threads that torch uses in each process. Default: OMP_NUM_THREADS, else 1 for networks of "
+            "up to 300 000 parameters, else its own choice.",
+        ),
+    ] = None,
     cluster: Annotated[
         str | None,
         typer.Option(metavar="ADDRESS", help="Let the workers of this Dask scheduler do the rows."),
@@ -140,6 +151,7 @@ def bench(
             samples=samples,
         )
         _check_jobs(jobs, cluster, settings)
+        _set_threads(threads)
         again = _redo(redo or [], models)
         folder = runs / _run_name(run or settings.run_name)
     options: dict[str, Any] = {"redo": again, "only_missing": only_missing, "jobs": jobs, "cluster": cluster}
@@ -176,6 +188,15 @@ def _check_jobs(jobs: int, cluster: str | None, settings: BenchSettings) -> None
     check_memory(settings.preset, jobs=jobs)
 
 
+def _set_threads(threads: int | None) -> None:
+    """Through the environment, which processes of `--jobs` inherit."""
+    if threads is None:
+        return
+    if not 1 <= threads <= MAX_THREADS:
+        raise ValueError(f"--threads must be between 1 and {MAX_THREADS}, got {threads}")
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+
+
 def _redo(redo: list[str], models: tuple[str, ...]) -> tuple[str, ...]:
     from fastinv.runner import resolve_models
 
@@ -207,6 +228,7 @@ def _carry_out(
     from fastinv.cli.progress import watching
     from fastinv.posteriors import cache_folder
     from fastinv.runner import ClusterError, run_benchmark
+    from fastinv.runner.threads import torch_threads
     from fastinv.store import RunWriter, SettingsMismatchError
     from fastinv.store.provenance import collect_provenance
 
@@ -215,7 +237,9 @@ def _carry_out(
             folder,
             settings=settings.as_dict(),
             settings_hash=settings.hash,
-            provenance=collect_provenance(device=settings.device),
+            provenance=collect_provenance(
+                device=settings.device, torch_threads=torch_threads(settings.preset.parameters)
+            ),
             fresh=fresh,
         )
     except SettingsMismatchError as error:

@@ -16,6 +16,7 @@ from fastinv.runner import stages
 from fastinv.runner.events import Note, StageProgress
 from fastinv.runner.messages import Began, Broke, Deliver, Described, Ended, ScoredUnder
 from fastinv.runner.settings import BenchSettings
+from fastinv.runner.threads import limit_torch
 from fastinv.runner.truth import Reference
 from fastinv.store import FLOOR, StageKey, StageResult, StoreError
 
@@ -117,6 +118,7 @@ class _Row:
 
     def _attempt(self, key: StageKey, work: Callable[[StageKey], StageResult]) -> bool:
         self.deliver(Began(key))
+        limit_torch(self.task.settings.preset.parameters)
         started = time.monotonic()
         try:
             result = work(key)

@@ -49,6 +49,7 @@ def cli(*arguments: str) -> Result:
         (("--run", "../escape"), "--run must be a plain folder name"),
         (("--redo", "mdn", "--model", "cinn"), "--redo mdn: it is not among the models"),
         (("--jobs", "0"), "--jobs must be between 1 and 256"),
+        (("--threads", "0"), "--threads must be between 1 and 1024"),
         (("--jobs", "2", "--cluster", "tcp://x:1"), "--jobs does not go with --cluster"),
     ],
 )
@@ -170,6 +171,13 @@ def test_clamping_changes_what_is_shown_and_not_what_is_stored() -> None:
     assert b["err_resim"]["mean"] < a["err_resim"]["mean"]
     assert b["err_resim"]["median"] == a["err_resim"]["median"]
     assert cli(*arguments).stdout == plain.stdout
+
+
+def test_threads_are_in_the_provenance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    done = cli(*BENCH, "--model", "mdn", "--threads", "2", "--export", "-")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["provenance"]["torch_threads"] == 2
 
 
 def test_a_named_run_refuses_other_settings() -> None:
