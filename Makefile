@@ -10,7 +10,7 @@ BUILD  := pyproject.toml constraints.txt CMakeLists.txt $(shell find kernels -na
 SAY_BACKEND := $(BIN)/python -c "from fastinv.kernels import available_backends as b; n = b()['native']; n.available or print('note:', n.detail + '; Numba serves instead: same results, slower MMD and samplers. See: fastinv doctor')"
 
 .DEFAULT_GOAL := help
-.PHONY: help bench bench-check bench-baseline test test-slow warnings coverage sanitize lint format types docs dist build clean
+.PHONY: help bench bench-check bench-baseline bench-peers test test-slow warnings coverage sanitize lint format types docs dist build clean
 
 help: ## list the tasks
 	@grep -E '^[a-z-]+:.*##' Makefile | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -44,6 +44,12 @@ bench-check: $(VENV)/.developing ## has anything become slower? compares with th
 
 bench-baseline: $(VENV)/.developing ## measure that baseline anew (minutes on an idle machine)
 	@$(BIN)/python bench/check.py --update $(ARGS)
+
+bench-peers: $(VENV)/.developing ## MMD and flows beside other libraries, into bench/results (compiles peers: minutes)
+	@$(PIP) --editable '.[peers]'
+	@$(BIN)/python bench/mmd_cpu.py --task gaussian --batch 50 --rounds 1 > /dev/null
+	$(BIN)/python bench/mmd_cpu.py --task gaussian --output bench/results/mmd_cpu
+	$(BIN)/python bench/flow_peers.py --output bench/results/flow_peers
 
 warnings: $(VENV)/.developing ## the C++ compiled with -Wall -Wextra -Wpedantic as errors (needs cmake)
 	$(BIN)/python tests/compiler_warnings.py $(ARGS)

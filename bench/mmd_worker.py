@@ -66,7 +66,7 @@ class Worker:
         self._process.stdout.close()
 
 
-def _resident(field: str) -> int:
+def resident(field: str) -> int:
     """Bytes of memory of this process: VmRSS now, VmHWM at most since the last reset."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field + ":"):
@@ -131,9 +131,9 @@ class Holder:
             self.contestant.make(*small, self.tasks[task])()
         call = self.contestant.make(*large, self.tasks[task])
         Path("/proc/self/clear_refs").write_text("5")
-        before = _resident("VmRSS")
+        before = resident("VmRSS")
         result = call()
-        after = _resident("VmHWM")
+        after = resident("VmHWM")
         del result
         return after - before
 
