@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from fastinv.kernels.mmd.numba_cpu import _distances
+from fastinv.kernels.mmd.numba_loops import distances
 
 Array = NDArray[Any]
 
@@ -41,7 +41,7 @@ def _pass(pooled, low, high, buffer):
     for i in range(size):
         for start in range(i + 1, size, _BLOCK):
             count = min(_BLOCK, size - start)
-            _distances(pooled, i, pooled, start, start + count, d2)
+            distances(pooled, i, pooled, start, pooled.shape[0], d2[:count])
             less, within = _count(d2, count, low, high)
             below += less
             if within == 0:

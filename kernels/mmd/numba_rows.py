@@ -10,7 +10,8 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from fastinv.kernels.mmd.kernel_functions import KernelSpec
-from fastinv.kernels.mmd.numba_cpu import _BLOCK, _block, _distances, _kernel
+from fastinv.kernels.mmd.numba_cpu import _kernel
+from fastinv.kernels.mmd.numba_loops import BLOCK, block
 from fastinv.kernels.mmd.pack import packed_pair, spread_limit
 from fastinv.kernels.mmd.plan import plan
 
@@ -22,19 +23,20 @@ _ROWS = 8
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def _row_sums(a, b, gaussian, heads, tails, scale):
+def _row_sums(a, b, heads, tails, scale):
     """Sum of k over the rows of b for each row of a, shape (B, rows of a)."""
     batch, n, m = a.shape[0], a.shape[2], b.shape[2]
     chunks = (n + _ROWS - 1) // _ROWS
     result = np.zeros((batch, n))
     for task in prange(batch * chunks):
         p, chunk = task // chunks, task % chunks
-        d2, work = np.empty(_BLOCK, a.dtype), np.empty((5, _BLOCK), a.dtype)
+        base, e = np.zeros(BLOCK, a.dtype), np.empty(BLOCK, a.dtype)
         for i in range(chunk * _ROWS, min(n, (chunk + 1) * _ROWS)):
-            for start in range(0, m, _BLOCK):
-                stop = min(start + _BLOCK, m)
-                _distances(a[p], i, b[p], start, stop, d2)
-                result[p, i] += _block(gaussian, d2[: stop - start], scale[p], heads, tails, work, False)
+            for start in range(0, m, BLOCK):
+                size = min(BLOCK, m - start)
+                result[p, i] += block(
+                    a[p], i, b[p], start, base[:size], scale[p], heads, tails, e[:size], None
+                )
     return result
 
 
