@@ -39,32 +39,21 @@ def distances(a, i, b, start, dimensions, out):
                 out[j] += t0 * t0 + t1 * t1 + t2 * t2 + t3 * t3
 
 
-@njit(forceinline=True)
-def _pairs(a, i, b, start, base):
-    """The last four coordinates of row i of a and of a block of b, and the squared distance in all others.
-
-    Only for functions that inline it: returned by a call, the arrays would cost a counted reference each.
-    """
-    k, stop = a.shape[0] - 4, start + base.size
-    own = (a[k, i], a[k + 1, i], a[k + 2, i], a[k + 3, i])
-    columns = (b[k, start:stop], b[k + 1, start:stop], b[k + 2, start:stop], b[k + 3, start:stop])
-    return own, columns, base
-
-
 @njit(fastmath=_SUM, error_model="numpy", forceinline=True)
-def _squared(pairs, j):
-    (a0, a1, a2, a3), (b0, b1, b2, b3), base = pairs
-    t0, t1, t2, t3 = a0 - b0[j], a1 - b1[j], a2 - b2[j], a3 - b3[j]
-    return base[j] + t0 * t0 + t1 * t1 + t2 * t2 + t3 * t3
+def _squared(base, a0, a1, a2, a3, b0, b1, b2, b3):
+    t0, t1, t2, t3 = a0 - b0, a1 - b1, a2 - b2, a3 - b3
+    return base + t0 * t0 + t1 * t1 + t2 * t2 + t3 * t3
 
 
 @njit(fastmath=_SUM, error_model="numpy", cache=True, inline="never")
 def _exponential(a, i, b, start, base, rate, e):
     """Sum of 2^(rate * d^2), whose terms are kept in e unless that is None."""
     total = base.dtype.type(0.0)
-    pairs = _pairs(a, i, b, start, base)
+    k, stop = a.shape[0] - 4, start + base.size
+    a0, a1, a2, a3 = a[k, i], a[k + 1, i], a[k + 2, i], a[k + 3, i]
+    b0, b1, b2, b3 = b[k, start:stop], b[k + 1, start:stop], b[k + 2, start:stop], b[k + 3, start:stop]
     for j in range(base.size):
-        value = exp2(rate * _squared(pairs, j))
+        value = exp2(rate * _squared(base[j], a0, a1, a2, a3, b0[j], b1[j], b2[j], b3[j]))
         if e is not None:
             e[j] = value
         total += value
@@ -115,9 +104,11 @@ def _gaussian(a, i, b, start, base, scale, heads, e, slope):
 def _inverse(a, i, b, start, base, factor, c, steep, slope):
     """Sum of c / u, u = 1 + factor * d^2; steep / u^2 is added to slope."""
     one, total = base.dtype.type(1.0), base.dtype.type(0.0)
-    pairs = _pairs(a, i, b, start, base)
+    k, stop = a.shape[0] - 4, start + base.size
+    a0, a1, a2, a3 = a[k, i], a[k + 1, i], a[k + 2, i], a[k + 3, i]
+    b0, b1, b2, b3 = b[k, start:stop], b[k + 1, start:stop], b[k + 2, start:stop], b[k + 3, start:stop]
     for j in range(base.size):
-        inverse = one / (one + factor * _squared(pairs, j))
+        inverse = one / (one + factor * _squared(base[j], a0, a1, a2, a3, b0[j], b1[j], b2[j], b3[j]))
         total += c * inverse
         if slope is not None:
             slope[j] += steep * (inverse * inverse)
@@ -133,9 +124,11 @@ def _powers(a, i, b, start, base, factor, high, c, steep, slope):
     one, total = base.dtype.type(1.0), base.dtype.type(0.0)
     c1, c2, c3, c4 = c
     s1, s2, s3, s4 = steep
-    pairs = _pairs(a, i, b, start, base)
+    k, stop = a.shape[0] - 4, start + base.size
+    a0, a1, a2, a3 = a[k, i], a[k + 1, i], a[k + 2, i], a[k + 3, i]
+    b0, b1, b2, b3 = b[k, start:stop], b[k + 1, start:stop], b[k + 2, start:stop], b[k + 3, start:stop]
     for j in range(base.size):
-        root = one / np.sqrt(one + factor * _squared(pairs, j))
+        root = one / np.sqrt(one + factor * _squared(base[j], a0, a1, a2, a3, b0[j], b1[j], b2[j], b3[j]))
         square = root * root
         lowest = root * (square * square) if high else root
         total += (((c4 * root + c3) * root + c2) * root + c1) * lowest
@@ -148,9 +141,11 @@ def _powers(a, i, b, start, base, factor, high, c, steep, slope):
 def _power(a, i, b, start, base, factor, power, steep, slope):
     """Sum of u^(-power); steep * u^(-power - 1) is added to slope."""
     one, total = base.dtype.type(1.0), base.dtype.type(0.0)
-    pairs = _pairs(a, i, b, start, base)
+    k, stop = a.shape[0] - 4, start + base.size
+    a0, a1, a2, a3 = a[k, i], a[k + 1, i], a[k + 2, i], a[k + 3, i]
+    b0, b1, b2, b3 = b[k, start:stop], b[k + 1, start:stop], b[k + 2, start:stop], b[k + 3, start:stop]
     for j in range(base.size):
-        u = one + factor * _squared(pairs, j)
+        u = one + factor * _squared(base[j], a0, a1, a2, a3, b0[j], b1[j], b2[j], b3[j])
         value = exp2(-power * log2(u))
         total += value
         if slope is not None:
