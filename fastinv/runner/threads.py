@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 VARIABLE = "OMP_NUM_THREADS"
-# Up to this many parameters an operation takes microseconds. Two threads gain 10 to 20% on an idle machine; where
-# anything else runs they wait for each other in every operation, which is 10 to 100 times slower.
+# Up to this many parameters an operation takes microseconds. Two threads gain 10 to 20% on an idle machine;
+# beside other work they wait for each other in every operation, which is 10 to 100 times slower.
 SMALL = 300_000
 
 
