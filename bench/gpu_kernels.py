@@ -1,6 +1,7 @@
 """Checks and times every GPU kernel on a CUDA machine in one call, and writes a JSON result.
 
     python bench/gpu_kernels.py --output gpu.json
+    TRITON_INTERPRET=1 python bench/gpu_kernels.py --check-only     # small sizes, on any CPU
 
 Exit code 1 if an accuracy check fails; timings are then not taken, since a fast wrong kernel is worth
 nothing.
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import sys
@@ -28,10 +30,18 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="file for the result; standard output if left out")
     parser.add_argument("--check-only", action="store_true", help="check, but do not time")
     arguments = parser.parse_args()
-    if not torch.cuda.is_available():
-        print("gpu_kernels: no CUDA device is visible to torch", file=sys.stderr)
+    interpreted = os.environ.get("TRITON_INTERPRET") == "1"
+    if interpreted and not arguments.check_only:
+        print("gpu_kernels: TRITON_INTERPRET=1 has nothing to time, give --check-only", file=sys.stderr)
         return 2
-    checks = {"mmd": gpu_mmd.check(), "samplers": gpu_samplers.check()}
+    if not interpreted and not torch.cuda.is_available():
+        print(
+            "gpu_kernels: no CUDA device is visible to torch; TRITON_INTERPRET=1 with --check-only needs none",
+            file=sys.stderr,
+        )
+        return 2
+    device = "cpu" if interpreted else "cuda"
+    checks = {"mmd": gpu_mmd.check(device), "samplers": gpu_samplers.check(device)}
     failed = [row for rows in checks.values() for row in rows if not row["passed"]]
     for name, rows in checks.items():
         print(f"{name}: {sum(row['passed'] for row in rows)} of {len(rows)} checks passed", file=sys.stderr)
@@ -52,7 +62,7 @@ def main() -> int:
             file=sys.stderr,
         )
     result = {
-        "device": torch.cuda.get_device_name(),
+        "device": "Triton's interpreter" if interpreted else torch.cuda.get_device_name(),
         "versions": {
             "torch": torch.__version__,
             "triton": triton.__version__,

@@ -1,4 +1,4 @@
-"""Checks and times MMD on a CUDA machine; `bench/gpu_kernels.py` calls it.
+"""Checks and times MMD in Triton; `bench/gpu_kernels.py` calls it.
 
 Pairs are counted as elsewhere: 3 n^2 per problem ("effective"), whatever symmetry saves.
 """
@@ -14,19 +14,27 @@ from fastinv.kernels import Gaussian, mmd2, mmd2_terms
 KERNELS: dict[str, Any] = {"gaussian": Gaussian(1.0), "octaves": Gaussian(0.5, 1.0, 2.0), "paper": "paper"}
 # Largest errors: means relative to k(0), gradients relative to their largest entry.
 LIMITS = {torch.float32: (2e-6, 5e-5), torch.float64: (1e-13, 1e-10)}
+# Odd sizes (n, m, d) near the origin and far from it; in Triton's interpreter on a CPU every launch is slow.
+SHAPES = {
+    "cuda": [(1, 1, 1), (63, 70, 3), (1000, 129, 4), (257, 300, 17), (64, 64, 128)],
+    "cpu": [(1, 1, 1), (5, 18, 3), (17, 7, 17)],
+}
+SHIFTS = {"cuda": (0.0, 1000.0), "cpu": (1000.0,)}
 
 
-def samples(batch: int, n: int, m: int, d: int, dtype: torch.dtype, shift: float = 0.0) -> tuple[Any, Any]:
+def samples(
+    batch: int, n: int, m: int, d: int, dtype: torch.dtype, shift: float = 0.0, device: str = "cuda"
+) -> tuple[Any, Any]:
     generator = torch.Generator().manual_seed(n + m + d)
     x = torch.randn(batch, n, d, generator=generator, dtype=torch.float64) + shift
     y = 0.8 * torch.randn(batch, m, d, generator=generator, dtype=torch.float64) + 0.2 + shift
-    return x.to(dtype).cuda(), y.to(dtype).cuda()
+    return x.to(device, dtype), y.to(device, dtype)
 
 
 def check_one(x: torch.Tensor, y: torch.Tensor, kernel: Any) -> dict[str, float]:
     """Errors of the means and of the gradients against the float64 reference on the CPU."""
     got, want = (
-        mmd2_terms(x, y, kernel=kernel),
+        mmd2_terms(x, y, kernel=kernel, backend="triton"),
         mmd2_terms(x.cpu(), y.cpu(), kernel=kernel, backend="reference"),
     )
     error = max(
@@ -37,7 +45,7 @@ def check_one(x: torch.Tensor, y: torch.Tensor, kernel: Any) -> dict[str, float]
     inputs = [t.detach().clone().requires_grad_() for t in (x, y)]
     hosts = [t.detach().cpu().requires_grad_() for t in (x, y)]
     for g, w in zip(
-        torch.autograd.grad(mmd2(*inputs, kernel=kernel).sum(), inputs),
+        torch.autograd.grad(mmd2(*inputs, kernel=kernel, backend="triton").sum(), inputs),
         torch.autograd.grad(mmd2(*hosts, kernel=kernel, backend="reference").sum(), hosts),
         strict=True,
     ):
@@ -47,16 +55,20 @@ def check_one(x: torch.Tensor, y: torch.Tensor, kernel: Any) -> dict[str, float]
     return {"error": error, "gradient_error": gradient_error}
 
 
-def check() -> list[dict[str, Any]]:
-    """Every kernel on odd sizes, both dtypes, near the origin and far from it."""
+def check(device: str) -> list[dict[str, Any]]:
+    """Every kernel on odd sizes, both dtypes, near the origin and far from it.
+
+    Args:
+        device: "cuda", or "cpu" for Triton's interpreter.
+    """
     rows = []
     for dtype, limits in LIMITS.items():
-        for n, m, d in [(1, 1, 1), (63, 70, 3), (1000, 129, 4), (257, 300, 17), (64, 64, 128)]:
-            for shift in (0.0, 1000.0):
+        for n, m, d in SHAPES[device]:
+            for shift in SHIFTS[device]:
                 for name, kernel in [*KERNELS.items(), ("hint", "hint"), ("median", "median")]:
                     if name == "median" and n == 1:
                         continue
-                    found = check_one(*samples(2, n, m, d, dtype, shift), kernel)
+                    found = check_one(*samples(2, n, m, d, dtype, shift, device), kernel)
                     passed = found["error"] <= limits[0] and found["gradient_error"] <= limits[1]
                     shape = {"dtype": str(dtype), "n": n, "m": m, "d": d, "shift": shift, "kernel": name}
                     rows.append({**shape, **found, "passed": passed})

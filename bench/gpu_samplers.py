@@ -1,4 +1,4 @@
-"""Checks and times the exact samplers on a CUDA machine; `bench/gpu_kernels.py` calls it."""
+"""Checks and times the exact samplers in Triton; `bench/gpu_kernels.py` calls it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.stats import poisson
 
 import fastinv
 from fastinv.kernels.rejection import Arm, Throw, sample_ballistics, sample_kinematics
@@ -23,9 +24,15 @@ HARD = {
     "kinematics": [(0.0, 1.5), (0.0, 1.0), (0.0, 0.0), (0.0, 1.9999), (1.2, 1.2)],
     "ballistics": [(24.0,), (30.0,), (-8.0,)],
 }
-LARGEST_DIFFERENCE = 1e-9
-# Decisions at a margin below rounding: 1e-12 of all proposals are expected to flip.
-MOST_FLIPS = 1
+# Far above rounding, far below any distance between two independent samples.
+SAME_SAMPLE = 1e-9
+# Cells are chosen by integer weights, and a mass beside a singular corner of the arm may be rounded to either
+# integer: two C++ samples in a million are not Numba's. Throws have no such corners, and their verdicts are
+# met within rounding of the threshold once in 1e12 proposals.
+FLIPS_PER_SAMPLE = {"kinematics": 5e-6, "ballistics": 1e-8}
+# Observations and samples of each. One call that leaves a GPU half empty and one that fills it take different
+# paths; Triton's interpreter on a CPU works through few.
+SIZES = {"cuda": [(300, 100), (300, 2000)], "cpu": [(7, 40)]}
 
 
 def observations(name: str, count: int) -> np.ndarray:
@@ -34,35 +41,38 @@ def observations(name: str, count: int) -> np.ndarray:
     return np.concatenate([np.array(HARD[name]), prior])[:count]
 
 
-def check() -> list[dict[str, Any]]:
-    """The same samples as on the CPU, sample by sample, and residuals at rounding level."""
-    rows = []
-    for name, sample in SAMPLERS.items():
-        y = observations(name, 300)
-        # One short call and one that fills the device take different paths.
-        for n in (100, 2000):
-            attempts = {b: np.empty((len(y), n), dtype=np.int64) for b in ("triton", "auto")}
-            x = sample(torch.tensor(y).cuda(), n, seed=3, attempts_out=attempts["triton"]).cpu().numpy()
-            expected = sample(y, n, seed=3, attempts_out=attempts["auto"])
-            same = attempts["triton"] == attempts["auto"]
-            difference = float(np.abs(x - expected)[same].max())
-            residual = np.abs(np.asarray(fastinv.problem(name).simulate(x)) - y[:, None, :]).max()
-            flips = int((~same).sum())
-            limit = 4.0 * float(np.finfo(np.float64).eps) * max(2.0, float(np.abs(y).max()))
-            rows.append(
-                {
-                    "problem": name,
-                    "n": n,
-                    "flips": flips,
-                    "proposals": int(attempts["auto"].sum()),
-                    "difference": difference,
-                    "residual": float(residual),
-                    "passed": flips <= MOST_FLIPS
-                    and difference <= LARGEST_DIFFERENCE
-                    and bool(residual <= limit),
-                }
-            )
-    return rows
+def check(device: str) -> list[dict[str, Any]]:
+    """The samples of the CPU but for a counted few, and residuals at rounding level.
+
+    Args:
+        device: "cuda", or "cpu" for Triton's interpreter.
+    """
+    return [check_one(name, *size, device) for name in SAMPLERS for size in SIZES[device]]
+
+
+def check_one(name: str, batch: int, n: int, device: str) -> dict[str, Any]:
+    y, sample = observations(name, batch), SAMPLERS[name]
+    attempts, expected_attempts = np.empty((2, batch, n), dtype=np.int64)
+    on_device = torch.tensor(y, device=device)
+    x = sample(on_device, n, seed=3, backend="triton", attempts_out=attempts).cpu().numpy()
+    expected = sample(y, n, seed=3, attempts_out=expected_attempts)
+    # A flip may come from another cell at the same attempt, so attempts alone do not show it.
+    apart = np.abs(x - expected).max(axis=-1)
+    flips = int(((attempts != expected_attempts) | ~(apart <= SAME_SAMPLE)).sum())
+    # At the rate above, more than this have probability 1e-6.
+    most_flips = int(poisson.isf(1e-6, FLIPS_PER_SAMPLE[name] * batch * n))
+    residual = float(np.abs(np.asarray(fastinv.problem(name).simulate(x)) - y[:, None, :]).max())
+    limit = 4.0 * float(np.finfo(np.float64).eps) * max(2.0, float(np.abs(y).max()))
+    return {
+        "problem": name,
+        "batch": batch,
+        "n": n,
+        "flips": flips,
+        "most_flips": most_flips,
+        "proposals": int(expected_attempts.sum()),
+        "residual": residual,
+        "passed": flips <= most_flips and residual <= limit,
+    }
 
 
 def milliseconds(call: Any, repeats: int = 10) -> list[float]:

@@ -30,6 +30,12 @@ ARM_TARGETS = np.array([[0.0, 1.5], [0.0, 1.0], [0.0, 0.0], [0.0, 1.9999], [1.2,
 OTHER_ARM = Arm(lengths=(0.3, 0.8, 0.9), sigmas=(0.5, 2.2, 1.3, 0.6))
 THROW_TARGETS = np.array([[5.0], [-0.3], [24.0], [30.0], [200.0]])
 
+# Of 100,000 samples. Cells are chosen by integer weights, and a mass next to a singular corner of the arm may
+# be rounded to the neighbouring integer: two samples in a million then come from another cell, often at the
+# same attempt. At 5 in a million more than this are met with probability 2e-5. For throws only a verdict
+# within rounding of its threshold can flip: at a margin of 1e-12 among 2e5 proposals with probability 2e-7.
+MOST_FLIPS = {"kinematics": 5, "ballistics": 0}
+
 DRAW_EVERYTHING = """
 import sys, numpy as np
 sys.path.insert(0, sys.argv[2])
@@ -77,9 +83,9 @@ def test_prior_observations_agree_with_numba(name: str, sample: Callable[..., Fl
     y = np.asarray(problem.simulate(problem.sample_prior(200, seed=11)))
     attempts = {b: np.empty((200, 500), dtype=np.int64) for b in ("native", "numba")}
     x = {b: sample(y, 500, seed=2, backend=b, attempts_out=attempts[b]) for b in attempts}
-    # Rounding may flip a decision: a margin of 1e-12 among 2e5 proposals is met with probability 1e-6.
-    np.testing.assert_array_equal(attempts["native"], attempts["numba"])
-    np.testing.assert_allclose(x["native"], x["numba"], rtol=0.0, atol=1e-9)
+    apart = np.abs(x["native"] - x["numba"]).max(axis=-1)
+    flipped = (attempts["native"] != attempts["numba"]) | ~(apart <= 1e-9)
+    assert flipped.sum() <= MOST_FLIPS[name]
     residual = np.abs(np.asarray(problem.simulate(x["native"])) - y[:, None, :]).max()
     assert residual <= 4.0 * np.finfo(np.float64).eps * max(2.0, float(np.abs(y).max()))
 
