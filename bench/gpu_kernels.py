@@ -36,7 +36,7 @@ def main() -> int:
         return 2
     if not interpreted and not torch.cuda.is_available():
         print(
-            "gpu_kernels: no CUDA device is visible to torch; TRITON_INTERPRET=1 with --check-only needs none",
+            "gpu_kernels: torch sees no CUDA device; TRITON_INTERPRET=1 with --check-only needs none",
             file=sys.stderr,
         )
         return 2

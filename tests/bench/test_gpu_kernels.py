@@ -59,7 +59,7 @@ def test_wrong_results_are_noticed() -> None:
     assert flips["residual"] < 1e-14
 
 
-@pytest.mark.parametrize(("interpret", "words"), [("0", "no CUDA device"), ("1", "give --check-only")])
+@pytest.mark.parametrize(("interpret", "words"), [("0", "sees no CUDA device"), ("1", "give --check-only")])
 def test_without_a_gpu_it_says_what_would_do(interpret: str, words: str) -> None:
     import torch
 
