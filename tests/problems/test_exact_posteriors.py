@@ -1,6 +1,7 @@
 """Whether the exact samplers draw from the posterior: residuals, quadrature, calibration, wrapped angles.
 
-Tolerance ABC, the fifth check, is in tests/kernels; agreement of back ends in test_exact_samplers.py.
+The same at length for every back end is in test_exact_backends.py; tolerance ABC, the fifth check, in
+tests/kernels; agreement of back ends in test_exact_samplers.py.
 """
 
 import importlib.util
@@ -9,13 +10,13 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from scipy.stats import chi2, poisson
+from scipy.stats import poisson
 
-from fastinv.problems import NoPosteriorError, Problem, problem
+from fastinv.problems import NoPosteriorError, problem
 
 
-def _load_quadrature() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("quadrature", Path(__file__).with_name("quadrature.py"))
+def _load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -23,7 +24,7 @@ def _load_quadrature() -> ModuleType:
     return module
 
 
-quadrature = _load_quadrature()
+quadrature, exact_checks = _load("quadrature"), _load("exact_checks")
 NAMES = ("kinematics", "ballistics")
 HARD = {
     "kinematics": [
@@ -71,29 +72,10 @@ def test_moments_agree_with_quadrature(name: str) -> None:
         assert np.abs(z).max() < 5.0, target
 
 
-def calibration_p_values(prior: Problem, draws: int, samples: int = 63) -> np.ndarray:
-    """P-values of chi-square tests that the rank of x among posterior samples is uniform, per coordinate."""
-    x = prior.sample_prior(draws, seed=99)
-    posterior = prior.sample_posterior(prior.simulate(x), samples, seed=100)
-    ties = np.random.default_rng(1).random((draws, samples + 1, prior.dim_x))
-    below = (posterior < x[:, None]) | ((posterior == x[:, None]) & (ties[:, 1:] < ties[:, :1]))
-    ranks = below.sum(axis=1)
-    expected = draws / (samples + 1)
-    counts = np.stack([np.bincount(r, minlength=samples + 1) for r in ranks.T])
-    return np.asarray(chi2.sf(((counts - expected) ** 2 / expected).sum(axis=1), samples))
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_simulation_based_calibration(name: str) -> None:
     """20,000 prior draws; the false-alarm rate is 4e-4 per problem."""
-    assert calibration_p_values(problem(name), 20_000).min() > 1e-4
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
-def test_simulation_based_calibration_at_length(name: str) -> None:
-    """100,000 prior draws; the false-alarm rate is 4e-4 per problem."""
-    assert calibration_p_values(problem(name), 100_000).min() > 1e-4
+    assert min(exact_checks.calibrate(name, "auto", 20_000)["p_values"]) > 1e-4
 
 
 def wrapped_angles(observations: int) -> int:
@@ -118,15 +100,6 @@ def test_the_outer_link_turns_beyond_pi_at_length() -> None:
     """57 of 200,000 are expected; false-alarm rate 2e-5."""
     low, high = poisson.interval(1.0 - 2e-5, 200_000 * WRAPPED_SHARE)
     assert low <= wrapped_angles(200_000) <= high
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
-def test_none_of_ten_thousand_prior_observations_is_stuck(name: str) -> None:
-    prior = problem(name)
-    y = prior.simulate(prior.sample_prior(10_000, seed=8))
-    x = prior.sample_posterior(y, 200)
-    assert np.abs(prior.simulate(x) - y[:, None]).max() < 1e-11
 
 
 @pytest.mark.parametrize("name", NAMES)
