@@ -14,14 +14,21 @@ from fastinv.kernels.mcmc.diagnostics import r_hat_and_ess
 from fastinv.kernels.memory import check_fits
 from fastinv.kernels.random import split_seed
 from fastinv.kernels.rejection import Arm, Throw
-from fastinv.kernels.rejection.checks import check_integer, check_observations, check_range
+from fastinv.kernels.rejection.checks import (
+    FARTHEST_IMPACT,
+    MOST_COUNTS,
+    check_arm,
+    check_integer,
+    check_observations,
+    check_range,
+    check_throw,
+)
 
 FloatArray = NDArray[np.float64]
 OnProgress = Callable[[int, int], Any]
 
 # One compiled call cannot be interrupted: it is kept to a fraction of a second.
 STEPS_PER_CALL = 300_000
-FARTHEST_IMPACT = 1000.0
 
 
 @dataclass(frozen=True)
@@ -85,8 +92,7 @@ def mcmc_kinematics(
     from fastinv.kernels.mcmc.numba_cpu import kinematics
 
     arm = arm or Arm()
-    if min(*arm.lengths, *arm.sigmas) <= 0.0:
-        raise ValueError(f"arm: lengths and sigmas must be positive, got {arm}")
+    check_arm(arm)
     targets = check_observations(y, 2)
     check_range(targets[:, 1], sum(arm.lengths), "y2 is out of the arm's reach: |y2|")
     parameters = np.array([*arm.lengths, *arm.sigmas])
@@ -136,9 +142,11 @@ def mcmc_ballistics(
     """
     from fastinv.kernels.mcmc.numba_cpu import ballistics
 
+    throw = throw or Throw()
+    check_throw(throw, MOST_COUNTS)
     targets = check_observations(y, 1)
     check_range(targets[:, 0], FARTHEST_IMPACT, "the point of impact is too far: |y|")
-    parameters = np.array(dataclasses.astuple(throw or Throw()))
+    parameters = np.array(dataclasses.astuple(throw))
     plan = _Plan.checked(n, chains, warmup, thin, seed, first_observation)
     return plan.run(ballistics.run_chains, targets, parameters, on_progress)
 

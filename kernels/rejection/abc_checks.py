@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastinv.kernels.rejection.abc_priors import Normal, Poisson, Uniform
+from fastinv.kernels.rejection.checks import as_numbers
 
 FloatArray = NDArray[np.float64]
 
@@ -34,7 +35,7 @@ def check_prior(prior: Any, dim_x: int | None) -> int:
 
 
 def check_observations(y: ArrayLike) -> FloatArray:
-    array = np.ascontiguousarray(y, dtype=np.float64)
+    array = as_numbers("y", y)
     if array.ndim != 2 or not array.size:
         raise ValueError(f"y must have shape (B, d_y) with at least one observation, got {array.shape}")
     bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
@@ -52,7 +53,7 @@ def check_tolerance(tolerance: float | None, nearest: bool) -> float | None:
 
 
 def check_scale(scale: ArrayLike | None, dim_y: int) -> FloatArray:
-    array = np.asarray(1.0 if scale is None else scale, dtype=np.float64)
+    array = as_numbers("scale", 1.0 if scale is None else scale)
     if array.shape not in ((), (1,), (dim_y,)):
         raise ValueError(f"scale must be a number or have shape ({dim_y},), got {array.shape}")
     if not (np.isfinite(array) & (array > 0.0)).all():

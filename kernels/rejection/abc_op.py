@@ -31,6 +31,7 @@ from fastinv.kernels.rejection.abc_sources import (
     is_compiled,
 )
 from fastinv.kernels.rejection.ballistics_reference import Throw
+from fastinv.kernels.rejection.checks import check_arm, check_throw
 from fastinv.kernels.rejection.kinematics_reference import Arm
 
 FloatArray = NDArray[np.float64]
@@ -170,6 +171,10 @@ def _built_in(problem: Arm | Throw, dim_y: int, seed: int, compiled: bool) -> So
     wanted = 2 if isinstance(problem, Arm) else 1
     if dim_y != wanted:
         raise ValueError(f"y must have shape (B, {wanted}) for this simulator, got (B, {dim_y})")
+    if isinstance(problem, Arm):
+        check_arm(problem)
+    else:
+        check_throw(problem)
     if not compiled:
         return ReferenceSource(problem, seed)
     return KinematicsSource(problem, seed) if isinstance(problem, Arm) else BallisticsSource(problem, seed)

@@ -31,6 +31,9 @@ ROUNDING_SLACK = 1e-12
 # An acceptance probability may exceed one by rounding; by more than this it is a wrong bound.
 BOUND_TOLERANCE = 1e-6
 MAX_ATTEMPTS = 100_000
+# Code in place of a number of attempts, see `NoMassError`; -1 stands for BoundViolatedError, -2 for
+# BudgetExceededError.
+NO_MASS = -3
 
 # (cell index, position along each axis in (0, 1)) -> (log-density, x)
 Proposal = Callable[[NDArray[np.intp], FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
@@ -40,6 +43,15 @@ LogBound = Callable[[FloatArray, NDArray[np.int64]], FloatArray]
 
 class BudgetExceededError(RuntimeError):
     """A sampler used up its attempts; the message names the observation and what was accepted."""
+
+
+class NoMassError(ValueError):
+    """An observation whose posterior has no mass that float64 could tell from zero; the message names it."""
+
+    def __init__(self, observation: int) -> None:
+        super().__init__(
+            f"y: no posterior for observation {observation}: its density is zero to float64 everywhere"
+        )
 
 
 class BoundViolatedError(RuntimeError):
@@ -69,8 +81,9 @@ class Envelope:
 
 def masses(cells: FloatArray, log_bound: FloatArray) -> tuple[FloatArray, float]:
     """Mass of each cell relative to exp(top), and top, the largest log-bound."""
-    top = float(np.max(log_bound))
-    return np.exp(log_bound - top) * area(cells), top
+    top = float(np.max(log_bound, initial=-np.inf))
+    with np.errstate(invalid="ignore"):  # no bound above zero: masses are NaN, and nothing is heavy
+        return np.exp(log_bound - top) * area(cells), top
 
 
 def area(cells: FloatArray) -> FloatArray:
@@ -80,11 +93,16 @@ def area(cells: FloatArray) -> FloatArray:
 
 
 def build_envelope(cells: FloatArray, tags: NDArray[np.int64], log_bound: FloatArray) -> Envelope:
-    """Turn cells and the logarithms of their bounds into integer weights; empty cells are dropped."""
+    """Turn cells and the logarithms of their bounds into integer weights; empty cells are dropped.
+
+    Where the bounds have no mass the envelope has no cells.
+    """
     kept = np.isfinite(log_bound)
     cells, tags, log_bound = cells[kept], tags[kept], log_bound[kept]
     mass, top = masses(cells, log_bound)
     total = mass.sum()
+    if not 0.0 < total < np.inf:
+        return Envelope(cells[:0], tags[:0], np.empty(0, dtype=np.uint32), log_bound[:0])
     available = TOTAL_WEIGHT - len(mass)
     weight = np.maximum(np.ceil(mass / total * available), 1.0)
     weight[-1] += TOTAL_WEIGHT - weight.sum()
@@ -132,9 +150,12 @@ def reject(
         Points, shape (n, dim), and the number of attempts per slot, shape (n,).
 
     Raises:
+        NoMassError: an envelope without cells.
         BoundViolatedError: a density above its bound.
         BudgetExceededError: a slot without a sample after MAX_ATTEMPTS attempts.
     """
+    if not len(envelope.last):
+        raise NoMassError(observation)
     x, attempts = np.empty((n, dim)), np.zeros(n, dtype=np.int64)
     pending = np.arange(n)
     for attempt in range(MAX_ATTEMPTS):

@@ -13,12 +13,23 @@ from fastinv.kernels import backends
 from fastinv.kernels.memory import check_fits
 from fastinv.kernels.random import split_seed
 from fastinv.kernels.rejection.ballistics_reference import Throw
-from fastinv.kernels.rejection.checks import check_integer, check_observations, check_range
+from fastinv.kernels.rejection.checks import (
+    FARTHEST_IMPACT,
+    FARTHEST_RAIL,
+    MOST_COUNTS,
+    check_arm,
+    check_integer,
+    check_observations,
+    check_range,
+    check_throw,
+)
 from fastinv.kernels.rejection.envelope import (
     MAX_ATTEMPTS,
+    NO_MASS,
     BoundViolatedError,
     BudgetExceededError,
     FloatArray,
+    NoMassError,
 )
 from fastinv.kernels.rejection.kinematics_reference import Arm
 from fastinv.kernels.rejection.runners import (
@@ -34,11 +45,6 @@ from fastinv.kernels.rejection.runners import (
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-# The cost of an observation grows with its count of cells, which grows with |y|.
-FARTHEST_IMPACT = 1000.0
-# A wider prior of a joint angle is uniform on the circle to rounding, at a cost that grows with its turns.
-WIDEST_JOINT = 10.0
 
 
 @overload
@@ -94,8 +100,9 @@ def sample_kinematics(
         float64 array (B, n, 4): rail position and three joint angles in radians.
 
     Raises:
+        TypeError: an argument of the wrong type, named.
         ValueError: y has the wrong shape, is not finite, or is out of the arm's reach (the message names
-            the observation), or n, seed or first_observation is out of range.
+            the observation), or arm, n, seed or first_observation is out of range.
         BackendUnavailable: the back end cannot serve here.
 
     Example:
@@ -103,11 +110,10 @@ def sample_kinematics(
         (1, 1000, 4)
     """
     arm = arm or Arm()
-    if not min(*arm.lengths, *arm.sigmas) > 0.0 or not max(arm.sigmas[1:]) <= WIDEST_JOINT:
-        raise ValueError(
-            f"arm: lengths and sigmas must be positive, sigmas of joints at most {WIDEST_JOINT:g}, got {arm}"
-        )
+    check_arm(arm)
     observations = check_observations(y, 2)
+    farthest = sum(arm.lengths) + FARTHEST_RAIL * arm.sigmas[0]
+    check_range(observations[:, 0], farthest, "y1 is too far for the rail's prior: |y1|")
     check_range(observations[:, 1], sum(arm.lengths), "y2 is out of the arm's reach: |y2|")
     parameters = np.array([*arm.lengths, *arm.sigmas])
     target = Target("kinematics", observations, parameters, arm)
@@ -167,8 +173,9 @@ def sample_ballistics(
         float64 array (B, n, 4): start (m), height (m), angle (rad) and speed (m/s, a whole number).
 
     Raises:
+        TypeError: an argument of the wrong type, named.
         ValueError: y has the wrong shape, is not finite or is too far (the message names the observation), or
-            n, seed or first_observation is out of range.
+            throw, n, seed or first_observation is out of range.
         BackendUnavailable: the back end cannot serve here.
 
     Example:
@@ -176,6 +183,7 @@ def sample_ballistics(
         (1, 1000, 4)
     """
     throw = throw or Throw()
+    check_throw(throw, MOST_COUNTS)
     observations = check_observations(y, 1)
     check_range(observations[:, 0], FARTHEST_IMPACT, "the point of impact is too far: |y|")
     parameters = np.array(dataclasses.astuple(throw))
@@ -240,6 +248,8 @@ def _raise_for_codes(attempts: Any, first: int) -> None:
         return
     codes = np.asarray(attempts.cpu() if backends.is_torch_tensor(attempts) else attempts)
     observation, slot = np.argwhere(codes < 0)[0]
+    if codes[observation, slot] == NO_MASS:
+        raise NoMassError(first + int(observation))
     if codes[observation, slot] == -1:
         raise BoundViolatedError(f"observation {first + observation}: a density is above its bound")
     raise BudgetExceededError(f"observation {first + observation}: no sample in {MAX_ATTEMPTS} attempts")

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fastinv.kernels import ABCResult, ABCShortfallError, Normal, Poisson, Uniform, abc
-from fastinv.kernels.rejection.abc_batches import SimulatorError
+from fastinv.kernels import ABCResult, Normal, Poisson, Uniform, abc
 from fastinv.kernels.rejection.abc_reference import uniforms
 from fastinv.kernels.rejection.abc_sources import CompiledSource
 from fastinv.kernels.rejection.numba_cpu import abc_users
@@ -141,24 +140,6 @@ def test_failing_draws_are_counted_and_rejected(simulator: Callable[..., Any]) -
     assert result.accepted.tolist() == [(np.abs(u) <= 0.5).sum()] * 2
     assert "not finite" in str(result)
     assert np.nanmax(np.abs(result.x)) <= 0.5
-
-
-def test_a_simulator_that_always_raises() -> None:
-    def broken(x: np.ndarray) -> np.ndarray:
-        raise KeyError("no such key")
-
-    with pytest.raises(SimulatorError, match="simulator raised KeyError for each of the 32 draws") as caught:
-        abc(broken, [[0.0]], 10, tolerance=0.1, prior=LINE)
-    assert isinstance(caught.value.__cause__, KeyError)
-
-    @numba.njit
-    def broken_row(x):
-        if x[0] < 1e9:
-            raise ValueError("always")
-        return x[0]
-
-    with pytest.raises(ABCShortfallError, match=r"1,000 raised.*below 0.003 per simulation"):
-        abc(broken_row, [[0.0]], 10, tolerance=0.1, prior=LINE, max_simulations=1000)
 
 
 @numba.njit

@@ -1,4 +1,4 @@
-"""The exact samplers' back ends against each other, their envelopes, and bad input."""
+"""The exact samplers' back ends against each other, and their envelopes."""
 
 from collections.abc import Callable
 
@@ -179,51 +179,3 @@ def test_cells_cover_the_whole_surface(lengths: tuple[float, float, float]) -> N
         areas = np.abs(cells[:, 1] * cells[:, 3])
         total += width * float((np.exp(log_g).reshape(c.shape).mean(1) * areas).sum())
     assert total == pytest.approx((2.0 * np.pi) ** 1.5 * 0.8 * 0.9 * 1.1, rel=0.01)
-
-
-BAD = [
-    pytest.param({"n": 0}, ValueError, "n must be in", id="n = 0"),
-    pytest.param({"n": 2.0}, TypeError, "n must be an integer", id="n not an integer"),
-    pytest.param({"n": 2**31}, MemoryError, "n=2147483648 samples", id="n beyond memory"),
-    pytest.param({"first_observation": -1}, ValueError, "first_observation must be", id="offset"),
-    pytest.param({"seed": -1}, ValueError, "seed must be", id="seed"),
-    pytest.param({"backend": "cuda"}, ValueError, "backend='cuda' is unknown", id="backend"),
-    pytest.param({"attempts_out": np.empty((1, 1), np.int64)}, ValueError, "attempts_out", id="attempts_out"),
-]
-
-
-@pytest.mark.parametrize(("changed", "error", "message"), BAD)
-@pytest.mark.parametrize(("sample", "y"), SAMPLERS)
-def test_bad_arguments(
-    sample: Sampler, y: FloatArray, changed: dict[str, object], error: type[Exception], message: str
-) -> None:
-    with pytest.raises(error, match=message):
-        sample(**{"y": y, "n": 5, **changed})
-
-
-BAD_TARGETS = [
-    pytest.param(
-        sample_kinematics,
-        [[0.0, 1.0], [0.0, 2.1]],
-        "observation 1: y2 is out of the arm's reach",
-        id="out of reach",
-    ),
-    pytest.param(sample_kinematics, [[0.0, 1.0], [np.nan, 1.0]], "observation 1 is", id="NaN"),
-    pytest.param(sample_kinematics, [0.0, 1.0], r"shape \(B, 2\)", id="one-dimensional"),
-    pytest.param(
-        sample_ballistics, [[0.0], [1e4]], "observation 1: the point of impact is too far", id="too far"
-    ),
-    pytest.param(sample_ballistics, [[np.inf]], "observation 0 is", id="inf"),
-    pytest.param(sample_ballistics, [[0.0, 1.0]], r"shape \(B, 1\)", id="two columns"),
-]
-
-
-@pytest.mark.parametrize(("sample", "y", "message"), BAD_TARGETS)
-def test_bad_observations(sample: Sampler, y: list[object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        sample(y, 5)
-
-
-def test_a_bad_arm() -> None:
-    with pytest.raises(ValueError, match="arm: lengths and sigmas must be positive"):
-        sample_kinematics([[0.0, 1.0]], 5, arm=Arm(lengths=(0.5, 0.0, 1.0)))

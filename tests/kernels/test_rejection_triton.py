@@ -82,7 +82,7 @@ for kernel in (kinematics.draw_kernel, kinematics.finish_kernel, ballistics.draw
 
 FAIL = """
 import numpy as np
-from fastinv.kernels.rejection import BoundViolatedError, sample_kinematics
+from fastinv.kernels.rejection import BoundViolatedError, Throw, sample_ballistics, sample_kinematics
 from fastinv.kernels.rejection.triton_gpu import launch
 build = launch.build_tables
 def build_too_low(*arguments):
@@ -93,6 +93,11 @@ launch.build_tables = build_too_low
 try:
     sample_kinematics([[0.0, 1.5]], 60, backend="triton")
 except BoundViolatedError as error:
+    print(error)
+launch.build_tables = build
+try:
+    sample_ballistics([[0.0]], 5, throw=Throw(x2_mean=-1000.0), first_observation=3, backend="triton")
+except ValueError as error:
     print(error)
 """
 
@@ -173,8 +178,10 @@ def test_tables_can_be_built_without_the_extension(name: str, monkeypatch: pytes
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
 
 
-def test_a_density_above_its_bound_raises() -> None:
-    assert "a density is above its bound" in run(FAIL)
+def test_a_wrong_bound_and_a_posterior_without_mass_raise() -> None:
+    wrong, empty = run(FAIL).splitlines()
+    assert "observation 0: a density is above its bound" in wrong
+    assert "no posterior for observation 3" in empty
 
 
 def test_tensors_on_the_cpu_come_back_as_tensors() -> None:

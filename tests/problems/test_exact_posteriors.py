@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy.stats import poisson
 
-from fastinv.problems import NoPosteriorError, problem
+from fastinv.problems import problem
 
 
 def _load(name: str) -> ModuleType:
@@ -108,18 +108,3 @@ def test_a_single_observation_may_be_a_vector(name: str) -> None:
     np.testing.assert_array_equal(
         problem(name).sample_posterior(y[0], 5), problem(name).sample_posterior(y, 5)
     )
-
-
-def test_observations_without_a_posterior_are_named() -> None:
-    with pytest.raises(NoPosteriorError, match=r"observation 2 has no posterior: \|y2\| must be at most 2"):
-        problem("kinematics").sample_posterior([[0, 1], [0, 2], [0, 2.001]], 5)
-    with pytest.raises(ValueError, match="observation 1 is"):
-        problem("ballistics").sample_posterior([[1.0], [np.nan]], 5)
-    with pytest.raises(ValueError, match=r"must have shape \(B, 2\)"):
-        problem("kinematics").sample_posterior([[1.0, 2.0, 3.0]], 5)
-
-
-@pytest.mark.parametrize(("n", "error"), [(0, ValueError), (-3, ValueError), (2.5, TypeError)])
-def test_number_of_samples_is_checked(n: int, error: type[Exception]) -> None:
-    with pytest.raises(error, match="n must be"):
-        problem("kinematics").sample_posterior([[0, 1]], n)

@@ -66,21 +66,26 @@ void sample(const Sampler& sampler, const double* y, std::size_t batch, std::siz
     const auto observation = static_cast<std::uint32_t>(start.observation + i);
     return Draw{key0, key1, observation, start.slot, begin, end, x + 4 * n * i, attempts + n * i};
   };
+  const auto build = [&](std::size_t i, Envelope& envelope) {
+    sampler.build(sampler.problem, y + sampler.dim_y * i, envelope);
+    if (envelope.size == 0) std::fill_n(attempts + n * i, n, kNoMass);
+    return envelope.size > 0;
+  };
   const std::size_t threads = num_threads();
   if (batch >= threads) {
     // Observations differ in cost: several ranges per thread even them out.
     parallel_for(batch, batch / (8 * threads), [&](std::size_t begin, std::size_t end) {
       Workspace work(sampler.first_level);
       for (std::size_t i = begin; i < end; ++i) {
-        sampler.build(sampler.problem, y + sampler.dim_y * i, work.envelope);
-        sampler.draw(sampler.problem, y + sampler.dim_y * i, work.envelope, slots(i, 0, n));
+        if (build(i, work.envelope))
+          sampler.draw(sampler.problem, y + sampler.dim_y * i, work.envelope, slots(i, 0, n));
       }
     });
     return;
   }
   Workspace work(sampler.first_level);
   for (std::size_t i = 0; i < batch; ++i) {
-    sampler.build(sampler.problem, y + sampler.dim_y * i, work.envelope);
+    if (!build(i, work.envelope)) continue;
     parallel_for(n, std::max<std::size_t>(kLeastSlots, n / (8 * threads)), [&](std::size_t begin, std::size_t end) {
       sampler.draw(sampler.problem, y + sampler.dim_y * i, work.envelope, slots(i, begin, end));
     });

@@ -101,13 +101,17 @@ inline std::size_t split_heavy(Envelope& e, double total, std::int64_t singular)
   return kept;
 }
 
-// Drops empty cells, rounds masses up to integer weights and raises the bounds to match.
+// Drops empty cells, rounds masses up to integer weights and raises the bounds to match; no cells where that fails.
 inline void round_weights(Envelope& e, double shift) {
   std::size_t kept = 0;
   for (std::size_t i = 0; i < e.size; ++i)
     if (e.cells[i].log_bound > -__builtin_inf()) e.cells[kept++] = e.cells[i];
   e.size = kept;
   const double total = total_mass(e.cells, kept), available = kTotalWeight - static_cast<double>(kept);
+  if (!(total > 0.0 && total < __builtin_inf())) {
+    e.size = 0;
+    return;
+  }
   for (std::size_t i = 0; i < kept; i += kWidth) {
     const F64 mass = load_cells(e.cells, i, kept).mass;
     store_field<&Cell::mass>(e.cells, i, kept, max(ceil(mass / total * available), splat(1.0)));
@@ -154,7 +158,7 @@ void build(const Target& target, Envelope& e) {
     if (fresh == e.size) break;
   }
   round_weights(e, shift);
-  fill_guide(e);
+  if (e.size > 0) fill_guide(e);
 }
 
 }  // namespace FASTINV_ISA

@@ -20,7 +20,7 @@ constexpr std::size_t kMostKinematicsCells = 384;  // of the first level
 std::size_t count_cells(double y);
 
 // Codes in place of a number of attempts.
-constexpr std::int64_t kBoundViolated = -1, kBudgetExceeded = -2;
+constexpr std::int64_t kBoundViolated = -1, kBudgetExceeded = -2, kNoMass = -3;
 
 // A cell of the domain: origin and signed width along both axes, what it means to its sampler, the logarithm of
 // its bound, and its mass relative to a factor that all cells share.
@@ -30,7 +30,7 @@ struct Cell {
 };
 
 // The cells of one observation. `last` is the largest 32-bit word that selects a cell; `guide` holds, for the
-// leading bits of a word, the first cell that it can select.
+// leading bits of a word, the first cell that it can select. Of size 0 where the bounds have no mass, or no finite one.
 struct Envelope {
   Cell* cells;
   Cell* parents;  // work space of a pass, kMostHeavy

@@ -17,7 +17,7 @@ from fastinv.kernels.rejection.ballistics_reference import (
     HEIGHT_SIGMAS,
     NEWTON_STEPS,
 )
-from fastinv.kernels.rejection.envelope import BOUND_TOLERANCE, MAX_ATTEMPTS, MAX_PASSES
+from fastinv.kernels.rejection.envelope import BOUND_TOLERANCE, MAX_ATTEMPTS, MAX_PASSES, NO_MASS
 from fastinv.kernels.rejection.numba_cpu.envelope import (
     Cells,
     finish,
@@ -160,14 +160,16 @@ def sample_batch(y, throw, first_observation, first_slot, k0, k1, chunks, x, att
         k1: high word of the seed.
         chunks: number of chunks.
         x: output, shape (B, n, 4).
-        attempts: output, int64, shape (B, n); negative codes as in `draw`.
+        attempts: output, int64, shape (B, n); negative codes as in `draw`, NO_MASS for an empty envelope.
     """
     batch, n = attempts.shape
     for chunk in numba.prange(chunks):
         cells = make_cells(_first_level(y))
         for i in range(batch * chunk // chunks, batch * (chunk + 1) // chunks):
             target = _target(y[i, 0], throw)
-            build(target, cells)
+            if build(target, cells) == 0:
+                attempts[i] = NO_MASS
+                continue
             for j in range(n):
                 slot = first_slot + j
                 attempts[i, j] = draw(target, cells, slot, first_observation + i, k0, k1, x[i, j])
@@ -188,7 +190,9 @@ def sample_few(y, throw, first_observation, first_slot, k0, k1, chunks, x, attem
     batch, n = attempts.shape
     for i in range(batch):
         cells = make_cells(_first_level(y))
-        build(_target(y[i, 0], throw), cells)
+        if build(_target(y[i, 0], throw), cells) == 0:
+            attempts[i] = NO_MASS
+            continue
         box, tag, log_bound, last, guide = cells.box, cells.tag, cells.log_bound, cells.last, cells.guide
         for chunk in numba.prange(chunks):
             begin, end = n * chunk // chunks, n * (chunk + 1) // chunks

@@ -114,7 +114,11 @@ def split_heavy(cells, k, singular_bit):
 
 @numba.njit(cache=True)
 def finish(cells, k, shift):
-    """Drop empty cells, round masses up to integer weights and raise the bounds to match; returns k."""
+    """Drop empty cells, round masses up to integer weights and raise the bounds to match.
+
+    Returns:
+        The number of cells; 0 where the bounds have no mass, or no finite one.
+    """
     kept, total = 0, 0.0
     for i in range(k):
         if cells.log_bound[i] > -np.inf:
@@ -122,6 +126,8 @@ def finish(cells, k, shift):
             cells.log_bound[kept], cells.mass[kept] = cells.log_bound[i], cells.mass[i]
             total += cells.mass[i]
             kept += 1
+    if not 0.0 < total < np.inf:
+        return 0
     available = float(TOTAL_WEIGHT - kept)
     log_scale = shift + math.log(total / available) + ROUNDING_SLACK
     used = 0.0

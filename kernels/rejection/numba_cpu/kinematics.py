@@ -11,7 +11,7 @@ import numpy as np
 
 from fastinv.kernels.random.numba_cpu import philox, uniform
 from fastinv.kernels.random.philox import Purpose
-from fastinv.kernels.rejection.envelope import BOUND_TOLERANCE, MAX_ATTEMPTS, MAX_PASSES
+from fastinv.kernels.rejection.envelope import BOUND_TOLERANCE, MAX_ATTEMPTS, MAX_PASSES, NO_MASS
 from fastinv.kernels.rejection.intervals import TWO_PI
 from fastinv.kernels.rejection.kinematics_reference import (
     ANGLE_CELLS,
@@ -288,14 +288,16 @@ def sample_batch(y, arm, first_observation, first_slot, k0, k1, chunks, x, attem
         k1: high word of the seed.
         chunks: number of chunks.
         x: output, shape (B, n, 4).
-        attempts: output, int64, shape (B, n); negative codes as in `draw`.
+        attempts: output, int64, shape (B, n); negative codes as in `draw`, NO_MASS for an empty envelope.
     """
     batch, n = attempts.shape
     for chunk in numba.prange(chunks):
         cells = make_cells(FIRST_LEVEL)
         for i in range(batch * chunk // chunks, batch * (chunk + 1) // chunks):
             target = _target(y[i], arm)
-            build(target, cells)
+            if build(target, cells) == 0:
+                attempts[i] = NO_MASS
+                continue
             for j in range(n):
                 slot = first_slot + j
                 attempts[i, j] = draw(target, cells, slot, first_observation + i, k0, k1, x[i, j])
@@ -316,7 +318,9 @@ def sample_few(y, arm, first_observation, first_slot, k0, k1, chunks, x, attempt
     batch, n = attempts.shape
     for i in range(batch):
         cells = make_cells(FIRST_LEVEL)
-        build(_target(y[i], arm), cells)
+        if build(_target(y[i], arm), cells) == 0:
+            attempts[i] = NO_MASS
+            continue
         box, tag, log_bound, last, guide = cells.box, cells.tag, cells.log_bound, cells.last, cells.guide
         for chunk in numba.prange(chunks):
             begin, end = n * chunk // chunks, n * (chunk + 1) // chunks

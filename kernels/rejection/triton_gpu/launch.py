@@ -13,7 +13,7 @@ from torch import Tensor
 from fastinv.kernels import backends
 from fastinv.kernels.rejection import ballistics_reference, kinematics_reference
 from fastinv.kernels.rejection.ballistics_reference import Throw
-from fastinv.kernels.rejection.envelope import Envelope, FloatArray
+from fastinv.kernels.rejection.envelope import Envelope, FloatArray, NoMassError
 from fastinv.kernels.rejection.kinematics_reference import Arm
 
 Tables = tuple[FloatArray, NDArray[np.int32], NDArray[np.uint32], NDArray[np.int64]]
@@ -76,6 +76,9 @@ def sample(
 
     Returns:
         x, float64 (B, n, 4), and attempts, int64 (B, n), negative where the bound or the budget broke.
+
+    Raises:
+        NoMassError: a posterior without mass.
     """
 
     def put(array: NDArray[Any]) -> Tensor:
@@ -87,6 +90,9 @@ def sample(
     if batch == 0:
         return x, attempts
     cells, tags, last, offsets = build_tables(y, settings, parameters)
+    empty = np.flatnonzero(np.diff(offsets) == 0)
+    if len(empty):
+        raise NoMassError(first + int(empty[0]))
     tables = put(cells), put(tags), put(last.view(np.int32)), put(offsets)
     depth = int(np.diff(offsets).max()).bit_length()
     # In memory, as every argument of a kernel that is a float would be rounded to float32.
