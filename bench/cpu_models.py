@@ -32,10 +32,11 @@ from fastinv.runner.stages import time_model
 from fastinv.timing import Plan, Timing, measure_all
 from fastinv.timing.checking import check
 from fastinv.timing.clocks import Call, CpuClock
-from fastinv.timing.modes import ModeUnavailableError, Sampler
-from fastinv.timing.profile import ModeProfile, Profile
+from fastinv.timing.modes import ModeUnavailableError
+from fastinv.timing.records import ModeProfile, Profile
 from fastinv.timing.resources import keep_freed_memory
 from fastinv.timing.roofline import Machine
+from fastinv.timing.sampler import Sampler
 
 SAMPLES = 1000
 PLAN = Plan(relative=0.02, budget_s=2.5)

@@ -23,7 +23,8 @@ from fastinv.models import model_names
 from fastinv.reports.profile import print_profile, profile_object
 from fastinv.store.provenance import collect_provenance
 from fastinv.timing import Plan
-from fastinv.timing.profile import BATCHES, Profile, profile_model
+from fastinv.timing.profile import BATCHES, profile_model
+from fastinv.timing.records import Profile
 from fastinv.timing.resources import keep_freed_memory
 from fastinv.timing.roofline import Machine, measure_machine
 

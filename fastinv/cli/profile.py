@@ -17,7 +17,8 @@ from fastinv.cli.targets import STDOUT, Target, check_targets, run_folder, write
 
 if TYPE_CHECKING:
     from fastinv.timing.kernels import KernelRow
-    from fastinv.timing.profile import ModeProfile, OnStep, Profile
+    from fastinv.timing.profile import OnStep
+    from fastinv.timing.records import ModeProfile, Profile
 
 BATCHES = "1,10,100,1000,10000,100000,1000000"
 SAVED = "profiles"

@@ -18,7 +18,7 @@ from fastinv.reports.profile_chart import chart, short
 from fastinv.reports.tables import new_table
 from fastinv.reports.text import Glyphs, count, duration, figure, glyphs
 from fastinv.timing.kernels import KernelRow
-from fastinv.timing.profile import ModeProfile, Profile
+from fastinv.timing.records import ModeProfile, Profile
 from fastinv.timing.resources import why_no_energy
 
 FORMATS = ("json", "csv")

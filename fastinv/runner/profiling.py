@@ -21,7 +21,8 @@ from fastinv.store.writer import CHECKPOINTS
 if TYPE_CHECKING:
     from fastinv.models import PosteriorModel
     from fastinv.problems import Problem
-    from fastinv.timing.profile import Effect, OnStep, Profile
+    from fastinv.timing.profile import OnStep
+    from fastinv.timing.records import Effect, Profile
 
 FloatArray = NDArray[np.float64]
 
@@ -71,7 +72,8 @@ def profile_trained(
 
 def with_effects(model: PosteriorModel, profile: Profile, on_step: OnStep) -> Profile:
     """The profile with Err_post and Err_resim of modes in lower precision, paired with those of eager."""
-    from fastinv.timing.modes import MODES, in_lower_precision
+    from fastinv.timing.modes import MODES
+    from fastinv.timing.sampler import in_lower_precision
 
     rough = [m.mode for m in profile.modes if m.status == "ok" and not MODES[m.mode].exact]
     if not rough:
@@ -97,7 +99,7 @@ def with_effects(model: PosteriorModel, profile: Profile, on_step: OnStep) -> Pr
 
 
 def _effect(eager: FloatArray, mode: FloatArray) -> Effect:
-    from fastinv.timing.profile import Effect
+    from fastinv.timing.records import Effect
 
     difference = summarise(mode - eager)
     return Effect(float(np.nanmean(eager)), float(np.nanmean(mode)), difference.low, difference.high)

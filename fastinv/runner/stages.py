@@ -133,7 +133,8 @@ def time_model(model: PosteriorModel, y: FloatArray, device: str) -> StageResult
     import torch
 
     from fastinv.timing.checking import check
-    from fastinv.timing.modes import MODES, ModeUnavailableError, Sampler
+    from fastinv.timing.modes import MODES, ModeUnavailableError
+    from fastinv.timing.sampler import Sampler
 
     started = time.monotonic()
     whole = time_draws(lambda: model.sample(y, TIMED_SAMPLES, seed=0), device)

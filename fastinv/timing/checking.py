@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from fastinv.timing.modes import MODES, Sampler
+from fastinv.timing.modes import MODES
 
 if TYPE_CHECKING:
     from fastinv.models import PosteriorModel
+    from fastinv.timing.sampler import Sampler
 
 # A sample counts as moved beyond this many prior standard deviations; so many may be. Where a network
 # chooses (a mixture's component, a count), rounding alone sends one draw in a million elsewhere.

@@ -12,7 +12,7 @@ from fastinv.reports.profile import print_kernels, print_profile, profile_object
 from fastinv.reports.profile_chart import chart, letters
 from fastinv.timing.kernels import KernelRow
 from fastinv.timing.measure import Timing
-from fastinv.timing.profile import Effect, ModeProfile, Point, Profile
+from fastinv.timing.records import Effect, ModeProfile, Point, Profile
 from fastinv.timing.roofline import Machine
 
 

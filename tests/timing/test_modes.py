@@ -9,9 +9,10 @@ import torch
 
 import fastinv
 from fastinv.models import PosteriorModel, model_names
-from fastinv.timing import modes
+from fastinv.timing import sampler as sampler_module
 from fastinv.timing.checking import Check, check
-from fastinv.timing.modes import MODES, ModeUnavailableError, Sampler, available, piece
+from fastinv.timing.modes import MODES, ModeUnavailableError, available
+from fastinv.timing.sampler import Sampler, piece
 
 
 def build(name: str, problem: str = "kinematics") -> tuple[PosteriorModel, torch.Tensor]:
@@ -176,6 +177,6 @@ def test_a_failing_capture_is_a_reason_not_a_crash(monkeypatch: pytest.MonkeyPat
     fake = SimpleNamespace(CUDAGraph=Graph, Stream=refuse, synchronize=lambda: None)
     model, y = build("mdn")
     sampler = Sampler(model, y, 10)
-    monkeypatch.setattr(modes.torch, "cuda", fake)
+    monkeypatch.setattr(sampler_module.torch, "cuda", fake)
     with pytest.raises(ModeUnavailableError, match=r"^not captured: operation not permitted when stream"):
         sampler.captured(model.draw)

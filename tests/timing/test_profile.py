@@ -8,7 +8,8 @@ import torch
 import fastinv
 from fastinv.timing import Plan, profile
 from fastinv.timing.checking import Check
-from fastinv.timing.profile import Profile, fastest, profile_model
+from fastinv.timing.profile import profile_model
+from fastinv.timing.records import Profile, fastest
 from fastinv.timing.resources import joules_per_call, peak_bytes, why_no_energy
 from fastinv.timing.roofline import Machine, Work, measure_machine, work_of
 
