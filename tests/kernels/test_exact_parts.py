@@ -1,12 +1,10 @@
-"""Calls over one observation with many samples: cut into parts, so that Ctrl-C is answered soon."""
+"""Calls over one observation with many samples: cut into parts, so that Ctrl-C is answered soon.
+
+That it is answered is tested in test_interrupts.py.
+"""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,46 +16,6 @@ from fastinv.kernels import available_backends
 from fastinv.kernels.rejection import runners, sample_ballistics, sample_kinematics
 
 COMPILED = [name for name in runners.CUT_WITHIN_OBSERVATIONS if available_backends()[name].available]
-
-# One call that draws the parts of its array again and again: one that lasts minutes by itself would need
-# more memory than a test may take. How large a part is, and so how long Ctrl-C waits, is
-# the next test's matter.
-ENDLESS = """
-import sys
-import numpy as np
-from fastinv.kernels.rejection import op, sample_kinematics
-sample_kinematics([[0.0, 1.5]], 10, backend=sys.argv[1])
-parts = op._parts
-def again(*arguments):
-    while True:
-        print("part", flush=True)
-        yield from parts(*arguments)
-op._parts = again
-sample_kinematics([[0.0, 1.5]], 2_000_000, backend=sys.argv[1])
-"""
-
-
-@pytest.mark.parametrize("backend", COMPILED)
-def test_ctrl_c_is_answered(backend: str) -> None:
-    """Within 10 s on a busy machine; without an answer the call would go on for ever."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", ENDLESS, backend],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "part\n"
-        pressed = time.monotonic()
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=10.0)
-        print(f"{backend}: answered after {time.monotonic() - pressed:.2f} s")
-    finally:
-        process.kill()
-        process.wait()
-    assert "KeyboardInterrupt" in errors
 
 
 @pytest.mark.parametrize("backend", COMPILED)
