@@ -2,7 +2,7 @@
 
 from fastinv.kernels.rejection.ballistics_reference import Throw
 from fastinv.kernels.rejection.envelope import BoundViolatedError, BudgetExceededError
-from fastinv.kernels.rejection.kinematics_reference import Arm
+from fastinv.kernels.rejection.kinematics_cells import Arm
 from fastinv.kernels.rejection.op import sample_ballistics, sample_kinematics
 
 __all__ = [

@@ -32,7 +32,7 @@ from fastinv.kernels.rejection.abc_sources import (
 )
 from fastinv.kernels.rejection.ballistics_reference import Throw
 from fastinv.kernels.rejection.checks import check_arm, check_throw
-from fastinv.kernels.rejection.kinematics_reference import Arm
+from fastinv.kernels.rejection.kinematics_cells import Arm
 
 FloatArray = NDArray[np.float64]
 Simulator = Literal["kinematics", "ballistics"] | Arm | Throw | Callable[..., Any]

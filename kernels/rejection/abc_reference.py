@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from fastinv.kernels.random import Purpose, philox4x32, split_seed, uniform32, uniform53
 from fastinv.kernels.rejection.abc_priors import Poisson
 from fastinv.kernels.rejection.ballistics_reference import Throw, reach
-from fastinv.kernels.rejection.kinematics_reference import Arm
+from fastinv.kernels.rejection.kinematics_cells import Arm
 
 FloatArray = NDArray[np.float64]
 Numbers = NDArray[np.int64]

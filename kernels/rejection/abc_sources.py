@@ -14,7 +14,7 @@ from fastinv.kernels.random import split_seed
 from fastinv.kernels.rejection import abc_reference
 from fastinv.kernels.rejection.abc_priors import Coordinates, Normal, Poisson, Uniform
 from fastinv.kernels.rejection.ballistics_reference import Throw
-from fastinv.kernels.rejection.kinematics_reference import Arm
+from fastinv.kernels.rejection.kinematics_cells import Arm
 
 FloatArray = NDArray[np.float64]
 Numbers = NDArray[np.int64]

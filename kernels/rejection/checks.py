@@ -9,7 +9,7 @@ import numpy as np
 from fastinv.kernels import backends
 from fastinv.kernels.rejection.ballistics_reference import Throw
 from fastinv.kernels.rejection.envelope import FloatArray
-from fastinv.kernels.rejection.kinematics_reference import Arm
+from fastinv.kernels.rejection.kinematics_cells import Arm
 
 # Lengths, sigmas and physical constants: far enough from the limits of float64 for squares of their ratios.
 SMALLEST, LARGEST = 1e-6, 1e6

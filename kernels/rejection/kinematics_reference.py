@@ -14,93 +14,22 @@ of a joint angle is wrapped onto the circle, and the number of full turns is dra
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from fastinv.kernels.random import Purpose, philox4x32, split_seed, uniform32
-from fastinv.kernels.rejection.envelope import (
-    Envelope,
-    FloatArray,
-    refined_envelope,
-    reject,
+from fastinv.kernels.rejection.envelope import Envelope, FloatArray, refined_envelope, reject
+from fastinv.kernels.rejection.intervals import TWO_PI, wrap
+from fastinv.kernels.rejection.kinematics_bounds import log_bound, ranges
+from fastinv.kernels.rejection.kinematics_cells import (
+    FAR,
+    SINGULAR,
+    SINGULAR_BELOW,
+    SWING,
+    Arm,
+    initial_cells,
+    log_prior,
 )
-from fastinv.kernels.rejection.intervals import (
-    TWO_PI,
-    Interval,
-    cos_range,
-    least_magnitude,
-    least_wrapped,
-    scaled_range,
-    sin_range,
-    wrap,
-)
-
-# Cells of the first level, per regime and sign of c. ANGLE_CELLS is a multiple of 8: then a cell touches at
-# most one of the directions t = k pi / 2 in which the density may be singular.
-OUTER_CELLS = 6
-ANGLE_CELLS = 8
-# How a cell parametrises the (a, b) curve: a circle around (0, 0), the angle of the shorter link, a circle
-# around (pi, pi). SINGULAR is added where the density is unbounded at the cell's origin.
-NEAR, SWING, FAR, SINGULAR = 0, 1, 2, 4
-SINGULAR_BELOW = 1e-6
-SNAP = 8.0 * float(np.finfo(np.float64).eps)
-
-
-@dataclass(frozen=True)
-class Arm:
-    """Segment lengths and the prior's standard deviations (rail, then the three joints)."""
-
-    lengths: tuple[float, float, float] = (0.5, 0.5, 1.0)
-    sigmas: tuple[float, float, float, float] = (0.25, 0.5, 0.5, 0.5)
-
-
-def log_wrapped_normal(angle: FloatArray, sigma: float) -> FloatArray:
-    """Log-density, up to a constant, of a normal angle modulo 2 pi, |angle| <= pi; it falls with |angle|."""
-    turns = TWO_PI * np.arange(1, 2 + int(sigma))
-    scale = 0.5 / (sigma * sigma)
-    x = np.abs(angle)[..., None]
-    images = np.exp(-scale * turns * (turns + 2.0 * x)) + np.exp(-scale * turns * (turns - 2.0 * x))
-    return np.asarray(-scale * angle * angle + np.log1p(images.sum(-1)))
-
-
-def snap(cosine: FloatArray) -> FloatArray:
-    """Cosines clipped to [-1, 1], and to an end that they miss by rounding alone.
-
-    Otherwise rounding leaves a regime of width 1e-8 next to a border at 0 or pi, all of it nearly singular.
-    """
-    return np.where(np.abs(cosine) > 1.0 - SNAP, np.sign(cosine), cosine)
-
-
-def initial_cells(y2: float, arm: Arm) -> tuple[FloatArray, NDArray[np.int64]]:
-    """Cells over (c, t), each with its origin at the corner where the density may be singular."""
-    l1, l2, l3 = arm.lengths
-    rho = np.array([-(l1 + l2), -abs(l1 - l2), abs(l1 - l2), l1 + l2])
-    border = np.arccos(snap((y2 - rho) / l3))
-    rows = []
-    for regime, low, high in zip((FAR, SWING, NEAR), border[:-1], border[1:], strict=True):
-        only_point = border[0] == border[3] and regime == (NEAR if y2 > 0 else FAR)
-        if high > low or only_point:
-            rows += _regime_cells(regime, float(low), float(high))
-    table = np.array(rows)
-    return table[:, :4], table[:, 4].astype(np.int64)
-
-
-def _regime_cells(regime: int, low: float, high: float) -> list[tuple[float, float, float, float, int]]:
-    width = (high - low) / OUTER_CELLS
-    step = TWO_PI / ANGLE_CELLS
-    # In the swing regime a second round of t stands for the other sign of the solved angle.
-    angle_cells = 2 * ANGLE_CELLS if regime == SWING else ANGLE_CELLS
-    rows = []
-    for sign in (-1.0, 1.0):
-        for i in range(OUTER_CELLS):
-            backward = regime == FAR or (regime == SWING and 2 * i >= OUTER_CELLS)
-            c, dc = (low + (i + 1) * width, -width) if backward else (low + i * width, width)
-            for j in range(angle_cells):
-                t, dt = (j * step, step) if j % 2 == 0 else ((j + 1) * step, -step)
-                rows.append((sign * c, sign * dc, t, dt, regime))
-    return rows
 
 
 def log_density(
@@ -127,13 +56,7 @@ def log_density(
     x = np.empty((len(c), 4))
     x[:, 1], x[:, 2], x[:, 3] = wrap(a), wrap(b - a), wrap(c - b)
     x[:, 0] = y[0] - l1 * np.sin(a) - l2 * np.sin(b) - l3 * np.sin(c)
-    return log_measure + _log_prior(np.abs(x), arm), x
-
-
-def _log_prior(x: FloatArray, arm: Arm) -> FloatArray:
-    """Log prior of x with its joint angles wrapped, up to a constant; it falls with each |x|."""
-    joints = sum(log_wrapped_normal(x[:, k], arm.sigmas[k]) for k in (1, 2, 3))
-    return np.asarray(joints - 0.5 * (x[:, 0] / arm.sigmas[0]) ** 2)
+    return log_measure + log_prior(np.abs(x), arm), x
 
 
 def _circle_point(
@@ -161,110 +84,10 @@ def _swing_point(rho: FloatArray, t: FloatArray, arm: Arm) -> tuple[FloatArray, 
     return (solved, t, log_measure) if l1 > l2 else (t, solved, log_measure)
 
 
-@dataclass(frozen=True)
-class _Ranges:
-    """What interval arithmetic says about cells: angles, the measure's two factors (from below), and a
-    constant of the singular bound."""
-
-    a: Interval
-    b: Interval
-    c: Interval
-    factors: Interval
-    strength: FloatArray
-
-
-def _ranges(y2: float, cells: FloatArray, regime: NDArray[np.int64], arm: Arm) -> _Ranges:
-    c, t = _ends(cells[:, 0], cells[:, 1]), _ends(cells[:, 2], cells[:, 3])
-    cos_c = cos_range(c)
-    rho = y2 - arm.lengths[2] * cos_c[1], y2 - arm.lengths[2] * cos_c[0]
-    a, b, factors, strength = _circle_ranges(rho, t, regime == FAR, arm)
-    if arm.lengths[0] != arm.lengths[1]:
-        swing = regime == SWING
-        swing_a, swing_b, swing_factors, swing_strength = _swing_ranges(rho, t, arm)
-        a, b = _choose(swing, swing_a, a), _choose(swing, swing_b, b)
-        factors = _choose(swing, swing_factors, factors)
-        strength = np.where(swing, swing_strength, strength)
-    return _Ranges(a, b, c, factors, strength)
-
-
-def log_bound(y: FloatArray, cells: FloatArray, tags: NDArray[np.int64], arm: Arm) -> FloatArray:
-    """Upper bounds on cells, by interval arithmetic, of the log-density of `place`."""
-    r = _ranges(float(y[1]), cells, tags & 3, arm)
-    log_singular = _log_singular_root(cells, r.strength, (tags & SINGULAR) != 0, arm)
-    with np.errstate(divide="ignore"):
-        log_root = np.where(tags & SINGULAR, log_singular, -0.5 * np.log(np.minimum(*r.factors)))
-        log_measure = log_root - 0.5 * np.log(np.maximum(*r.factors))
-    log_measure += np.where(tags & 3 == SWING, 0.0, np.log(2.0))
-    sines = [sin_range(angle) for angle in (r.a, r.b, r.c)]
-    low, high = (sum(length * s[end] for length, s in zip(arm.lengths, sines, strict=True)) for end in (0, 1))
-    least = [
-        least_magnitude((y[0] - high, y[0] - low)),
-        least_wrapped(r.a),
-        least_wrapped((r.b[0] - r.a[1], r.b[1] - r.a[0])),
-        least_wrapped((r.c[0] - r.b[1], r.c[1] - r.b[0])),
-    ]
-    return np.asarray(log_measure + _log_prior(np.stack(least, axis=1), arm))
-
-
-def _ends(origin: FloatArray, width: FloatArray) -> Interval:
-    return np.minimum(origin, origin + width), np.maximum(origin, origin + width)
-
-
-def _choose(condition: NDArray[np.bool_], yes: Interval, no: Interval) -> Interval:
-    return np.where(condition, yes[0], no[0]), np.where(condition, yes[1], no[1])
-
-
-def _circle_ranges(
-    rho: Interval, t: Interval, far: NDArray[np.bool_], arm: Arm
-) -> tuple[Interval, Interval, Interval, FloatArray]:
-    """Ranges of a and b, the measure's factors 2 l1 - q cos^2 t and 2 l2 - q sin^2 t from below, least q."""
-    l1, l2, _ = arm.lengths
-    low, high = np.where(far, -rho[1], rho[0]), np.where(far, -rho[0], rho[1])
-    q = np.maximum(l1 + l2 - high, 0.0), np.maximum(l1 + l2 - low, 0.0)
-    radius = np.sqrt(q[0]), np.sqrt(q[1])
-    centre = np.where(far, np.pi, 0.0)
-    angles, factors = [], []
-    for length, direction in ((l1, cos_range(t)), (l2, sin_range(t))):
-        reach = scaled_range(radius, direction)
-        sine = tuple(np.clip(end / np.sqrt(2.0 * length), -1.0, 1.0) for end in reach)
-        angles.append((2.0 * np.arcsin(sine[0]) + centre, 2.0 * np.arcsin(sine[1]) + centre))
-        factors.append(2.0 * length * (1.0 - np.maximum(sine[0] ** 2, sine[1] ** 2)))
-    return angles[0], angles[1], (factors[0], factors[1]), q[0]
-
-
-def _swing_ranges(rho: Interval, t: Interval, arm: Arm) -> tuple[Interval, Interval, Interval, FloatArray]:
-    """The same in the swing regime, with the factors long (1 - u) and long (1 + u)."""
-    l1, l2, _ = arm.lengths
-    long, short = max(l1, l2), min(l1, l2)
-    cos_t = cos_range(t)
-    u = tuple(np.clip(v / long, -1.0, 1.0) for v in (rho[0] - short * cos_t[1], rho[1] - short * cos_t[0]))
-    first_round = t[1] <= TWO_PI + 1e-9
-    arc = np.arccos(u[1]), np.arccos(u[0])
-    solved = _choose(first_round, arc, (-arc[1], -arc[0]))
-    factors = long * (1.0 - u[1]), long * (1.0 + u[0])
-    strength = np.full_like(u[0], 0.5 * short)
-    return (solved, t, factors, strength) if l1 > l2 else (t, solved, factors, strength)
-
-
-def _log_singular_root(
-    cells: FloatArray, strength: FloatArray, singular: NDArray[np.bool_], arm: Arm
-) -> FloatArray:
-    """Log-bound of 4 u v / sqrt(factor) in a singular cell at c = c0 + dc u^2, t = t0 + dt v^2.
-
-    There factor >= 4 sqrt(2 l3 strength) |c - c0| |t - t0| / pi^2 (docs/exact_samplers.md): u v cancels.
-    """
-    result = np.zeros(len(cells))
-    area = np.abs(cells[singular, 1] * cells[singular, 3])
-    result[singular] = (
-        np.log(TWO_PI) - 0.25 * np.log(2.0 * arm.lengths[2] * strength[singular]) - 0.5 * np.log(area)
-    )
-    return result
-
-
 def build_kinematics_envelope(y: FloatArray, arm: Arm) -> Envelope:
     """Envelope of one observation: first-level cells, then every heavy cell is quartered."""
     cells, tags = initial_cells(float(y[1]), arm)
-    unbounded = np.minimum(*_ranges(float(y[1]), cells, tags, arm).factors) < SINGULAR_BELOW
+    unbounded = np.minimum(*ranges(float(y[1]), cells, tags, arm).factors) < SINGULAR_BELOW
     tags = np.where(unbounded, tags | SINGULAR, tags)
     return refined_envelope(cells, tags, lambda box, tag: log_bound(y, box, tag, arm), SINGULAR)
 

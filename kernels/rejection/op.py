@@ -31,7 +31,7 @@ from fastinv.kernels.rejection.envelope import (
     FloatArray,
     NoMassError,
 )
-from fastinv.kernels.rejection.kinematics_reference import Arm
+from fastinv.kernels.rejection.kinematics_cells import Arm
 from fastinv.kernels.rejection.runners import (
     CUT_WITHIN_OBSERVATIONS,
     RUN,

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fastinv.kernels import available_backends
-from fastinv.kernels.rejection import Arm, Throw, sample_ballistics, sample_kinematics
+from fastinv.kernels.rejection import Arm, Throw, kinematics_cells, sample_ballistics, sample_kinematics
 from fastinv.kernels.rejection import ballistics_reference as ballistics
 from fastinv.kernels.rejection import kinematics_reference as kinematics
 from fastinv.kernels.rejection.envelope import TOTAL_WEIGHT, Envelope
@@ -171,7 +171,7 @@ def test_cells_cover_the_whole_surface(lengths: tuple[float, float, float]) -> N
     rng = np.random.default_rng(0)
     total = 0.0
     for level, width in zip(y2, reach * np.pi / 400 * np.sqrt(1.0 - (y2 / reach) ** 2), strict=True):
-        cells, tags = kinematics.initial_cells(float(level), flat)
+        cells, tags = kinematics_cells.initial_cells(float(level), flat)
         u, v = rng.random((2, len(cells), 64))
         c, t = cells[:, :1] + cells[:, 1:2] * u, cells[:, 2:3] + cells[:, 3:] * v
         points = c.ravel(), t.ravel(), np.repeat(tags, 64)

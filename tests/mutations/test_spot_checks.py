@@ -80,7 +80,7 @@ MUTANTS = {
         (*SAMPLERS, "-k", "kinematics and native"),
     ),
     "sampler-compiled-link": Mutant(
-        "kernels/rejection/numba_cpu/kinematics.py",
+        "kernels/rejection/numba_cpu/kinematics_envelope.py",
         "(y2 - rho[i]) / target.l3",
         "(y2 + rho[i]) / target.l3",
         (*SAMPLERS, "-k", "kinematics and numba"),

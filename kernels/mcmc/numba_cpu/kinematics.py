@@ -18,7 +18,8 @@ from fastinv.kernels.mcmc.numba_cpu.stream import normal_pair, step_size, words_
 from fastinv.kernels.random.numba_cpu import philox, uniform
 from fastinv.kernels.random.philox import Purpose
 from fastinv.kernels.rejection.numba_cpu.envelope import wrap
-from fastinv.kernels.rejection.numba_cpu.kinematics import Target, log_prior, turns
+from fastinv.kernels.rejection.numba_cpu.kinematics import turns
+from fastinv.kernels.rejection.numba_cpu.kinematics_envelope import Target, log_prior
 
 _MCMC = int(Purpose.MCMC)
 TWO_PI = 2.0 * math.pi

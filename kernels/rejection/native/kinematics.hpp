@@ -1,4 +1,4 @@
-// The planar arm as a target of envelope.hpp and rejection.hpp; formulas and names are those of ../kinematics_reference.py.
+// The planar arm as a target of envelope.hpp and rejection.hpp; formulas and names are those of ../kinematics_*.py.
 #pragma once
 
 #include "rejection/native/intervals.hpp"

@@ -10,7 +10,7 @@ import triton.language as tl
 
 from fastinv.kernels.random.philox import Purpose
 from fastinv.kernels.random.triton_gpu import philox_words, uniform
-from fastinv.kernels.rejection import kinematics_reference
+from fastinv.kernels.rejection import kinematics_cells
 from fastinv.kernels.rejection.triton_gpu.proposals import (
     PI,
     TWO_PI,
@@ -25,9 +25,9 @@ from fastinv.kernels.rejection.triton_gpu.proposals import (
 
 POSTERIOR = tl.constexpr(int(Purpose.POSTERIOR))
 TURNS = tl.constexpr(int(Purpose.POSTERIOR_TURNS))
-SWING = tl.constexpr(kinematics_reference.SWING)
-FAR = tl.constexpr(kinematics_reference.FAR)
-SINGULAR = tl.constexpr(kinematics_reference.SINGULAR)
+SWING = tl.constexpr(kinematics_cells.SWING)
+FAR = tl.constexpr(kinematics_cells.FAR)
+SINGULAR = tl.constexpr(kinematics_cells.SINGULAR)
 REGIME = tl.constexpr(3)
 LOG_2 = tl.constexpr(math.log(2.0))
 

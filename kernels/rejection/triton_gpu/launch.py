@@ -14,7 +14,7 @@ from fastinv.kernels import backends
 from fastinv.kernels.rejection import ballistics_reference, kinematics_reference
 from fastinv.kernels.rejection.ballistics_reference import Throw
 from fastinv.kernels.rejection.envelope import Envelope, FloatArray, NoMassError
-from fastinv.kernels.rejection.kinematics_reference import Arm
+from fastinv.kernels.rejection.kinematics_cells import Arm
 
 Tables = tuple[FloatArray, NDArray[np.int32], NDArray[np.uint32], NDArray[np.int64]]
 
