@@ -36,6 +36,7 @@ from fastinv.kernels.rejection.runners import (
     CUT_WITHIN_OBSERVATIONS,
     RUN,
     SAMPLES_PER_CALL,
+    SAMPLES_PER_ENVELOPE,
     SERVING,
     SERVING_CUDA,
     Attempts,
@@ -220,7 +221,7 @@ def _sample(
 def _parts(backend: str, batch: int, n: int) -> Iterator[tuple[slice, slice]]:
     """Observations and samples of each call into a back end; every part of an array (B, n) is contiguous."""
     most = SAMPLES_PER_CALL[backend]
-    rows = max(1, most // n)
+    rows = max(1, most // (n + SAMPLES_PER_ENVELOPE))
     columns = min(n, most) if backend in CUT_WITHIN_OBSERVATIONS else n
     for i in range(0, batch, rows):
         for j in range(0, n, columns):
