@@ -157,10 +157,14 @@ class Problem(ABC):
             float64 array of shape (B, d_y).
 
         Raises:
+            TypeError: something other than real numbers, or rows of different lengths.
             ValueError: wrong shape or a non-finite value; the message names the first bad index.
             NoPosteriorError: an observation that no x explains.
         """
-        y = np.atleast_2d(np.asarray(y_star, dtype=np.float64))
+        try:
+            y = np.atleast_2d(np.asarray(y_star, dtype=np.float64))
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"y_star must be an array of real numbers: {error}") from error
         if y.ndim != 2 or y.shape[1] != self.dim_y:
             raise ValueError(
                 f"y_star must have shape (B, {self.dim_y}) or ({self.dim_y},) for problem {self.name!r}, "

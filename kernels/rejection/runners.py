@@ -16,7 +16,7 @@ from fastinv.kernels.rejection.envelope import FloatArray
 Attempts = NDArray[np.int64]
 
 # One call into a compiled back end is not interruptible, so it is kept to a fraction of a second: some
-# observations, or where one of them alone has more samples, some of those. An envelope counts as many samples.
+# observations, or where one of them alone has more samples, some of those. Envelopes take time, too.
 SAMPLES_PER_CALL = {"native": 600_000, "numba": 600_000, "reference": 600_000, "triton": 6_000_000}
 SAMPLES_PER_ENVELOPE = 2000
 # The reference answers Ctrl-C itself, being Python; a device is done before anyone could press it.

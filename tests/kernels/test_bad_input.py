@@ -138,6 +138,7 @@ OBSERVATIONS = {
         posed("kinematics", [[0, 2.5]], tolerance=0.1), NoPosteriorError, "y2", "has no posterior", 0
     ),
     "problem, NaN": Bad(posed("ballistics", [[1.0], [np.nan]]), ValueError, "y_star", "finite", 1),
+    "problem, text": Bad(posed("ballistics", [["far"]]), TypeError, "y_star", "array of real numbers"),
     "problem, three columns": Bad(
         posed("kinematics", [[1.0, 2.0, 3.0]]), ValueError, "y_star", r"must have shape \(B, 2\)"
     ),
