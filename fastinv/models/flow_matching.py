@@ -21,7 +21,7 @@ class FlowMatching(Family):
         super().__init__()
         self.dims, self.settings = dims, settings
         self.latent_dim = self.draw_noise = dims.x
-        self.loss_noise = dims.x + 1
+        self.loss_noise = settings.draws * (dims.x + 1)
         self.net = mlp(
             dims.x + dims.y + dims.c + 3,
             hidden_widths(width, settings.layers),
@@ -36,9 +36,16 @@ class FlowMatching(Family):
         return v
 
     def loss(self, x: Tensor, y: Tensor, c: Tensor, noise: Tensor) -> Tensor:
-        start, t = noise[:, :-1], to_uniform(noise[:, -1:])
+        # Each pair is joined to several starts at several times: that costs no further pairs.
+        x, y, c = (part.repeat(self.settings.draws, 1) for part in (x, y, c))
+        noise = torch.cat(noise.chunk(self.settings.draws, dim=1))
+        start, t = noise[:, :-1], self.times(noise[:, -1:])
         error = self.velocity(torch.lerp(start, x, t), t, y, c) - (x - start)
         return error.square().sum(-1).mean()
+
+    def times(self, normal: Tensor) -> Tensor:
+        """Standard normals -> times in (0, 1], denser near 1 for a `time_bias` above 1."""
+        return 1.0 - to_uniform(normal) ** self.settings.time_bias
 
     def draw(self, y: Tensor, c: Tensor, noise: Tensor) -> Tensor:
         def velocity(x: Tensor, t: float) -> Tensor:

@@ -221,13 +221,17 @@ class FlowMatchingSettings(Settings):
         steps: steps of the ODE solver when sampling.
         solver: euler, midpoint, heun or rk4.
         time_power: above 1, steps become smaller toward the data.
+        draws: starts and times per pair and step of training.
+        time_bias: above 1, training times crowd toward the data, where velocities change quickly.
     """
 
     layers: int = 4
     lr: float = 8e-3
     steps: int = 3
     solver: str = "rk4"
-    time_power: float = 1.5
+    time_power: float = 2.0
+    draws: int = 4
+    time_bias: float = 1.2
 
 
 @dataclass(frozen=True)
