@@ -25,7 +25,7 @@ from fastinv.models.layers.mixture import (
 from fastinv.models.layers.mlp import hidden_widths
 from fastinv.models.layers.ode import integrate, time_grid
 from fastinv.models.layers.orthogonal import Orthogonal
-from fastinv.models.layers.spectral import LipschitzBranch, SpectralLinear
+from fastinv.models.layers.spectral import LipschitzBranch, SpectralLinear, max_min
 from fastinv.models.layers.spline import AffineSpline, spline_forward, spline_from_outputs, spline_inverse
 
 
@@ -186,6 +186,18 @@ def test_lipschitz_bound_holds_for_raw_weights_far_above_it() -> None:
     a, b = torch.randn(2, 2000, 4)
     ratio = (branch(a, c) - branch(b, c)).norm(dim=1) / (a - b).norm(dim=1)
     assert ratio.max() <= 0.9**3
+
+
+@pytest.mark.parametrize("features", [1, 2, 7, 8])
+def test_max_min_permutes_its_features(features: int) -> None:
+    torch.manual_seed(9)
+    h = torch.randn(50, features)
+    image = max_min(h)
+    torch.testing.assert_close(image.sort(dim=1).values, h.sort(dim=1).values, rtol=0, atol=0)
+    pairs = features // 2
+    assert (image[:, :pairs] >= image[:, pairs : 2 * pairs]).all()
+    jacobian = torch.func.vmap(torch.func.jacrev(lambda row: max_min(row[None])[0]))(h)
+    torch.testing.assert_close(jacobian @ jacobian.mT, torch.eye(features).expand(50, -1, -1))
 
 
 def test_power_iteration_approaches_the_exact_norm() -> None:
