@@ -20,7 +20,8 @@ import torch
 
 import fastinv
 from fastinv.models import model_names
-from fastinv.reports.profile import print_profile, profile_object
+from fastinv.reports.profile import print_profile
+from fastinv.reports.profile_export import profile_object
 from fastinv.store.provenance import collect_provenance
 from fastinv.timing import Plan
 from fastinv.timing.profile import BATCHES, profile_model

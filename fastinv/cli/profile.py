@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastinv.cli.errors import OK, checking, command
+from fastinv.cli.errors import INTERRUPTED, OK, TERMINATED, Terminated, checking, command
+from fastinv.cli.profile_session import SAVED, Asked, Session, make_folder
 from fastinv.cli.targets import STDOUT, Target, check_targets, run_folder, write_file
 
 if TYPE_CHECKING:
-    from fastinv.timing.kernels import KernelRow
+    from fastinv.problems import Problem
     from fastinv.timing.profile import OnStep
-    from fastinv.timing.records import ModeProfile, Profile
+    from fastinv.timing.records import ModeProfile
 
 BATCHES = "1,10,100,1000,10000,100000,1000000"
-SAVED = "profiles"
 
 
 @command
@@ -69,11 +69,16 @@ def profile(
         typer.Option(metavar="FILE", help="Also write to FILE (.json, .csv; - for JSON); repeatable."),
     ] = None,
     runs: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of runs.")] = Path("runs"),
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Drop what an interrupted command measured, and start anew.")
+    ] = False,
 ) -> int:
     """Measure latency and throughput of models in several execution modes.
 
     Weights are those of --run, else of the latest run that trained the model, else untrained ones (times
     hardly depend on them). A mode that is missing or draws other samples than eager gets a row that says so.
+    What is measured is saved at once in the run of the weights; after Ctrl-C the same command goes on from
+    there.
 
     Example: fastinv profile --model cinn --mode eager --mode packed --batch-sizes 1,1000
     """
@@ -100,38 +105,43 @@ def profile(
             raise ValueError(f"--run {run}: there is no such run")
         chosen_device = resolve_device(device)
         _check_modes(mode or [])
-    owner = problem_by_name(problem)
-    quiet = any(target.name == STDOUT for target in targets)
     if kernels:
-        from fastinv.timing.kernels import profile_kernels
+        return _kernels(problem_by_name(problem), folder, targets)
+    asked = Asked(
+        tuple(names), tuple(mode or ()), tuple(batches), problem, preset, counts, seed, chosen_device
+    )
+    session = Session(asked, targets, runs, folder, fresh)
+    try:
+        session.measure(told)
+    except KeyboardInterrupt as stop:
+        session.show()
+        typer.echo(f"stopped; {session.left()}", err=True)
+        return TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
+    session.finish()
+    return OK
 
-        with _told() as tell:
-            rows = profile_kernels(owner, on_step=lambda step: tell((), step))
-        return _show([], rows, targets, [folder], quiet)
-    from fastinv.runner.profiling import find_weights, load_or_build, profile_trained, runs_to_search
-    from fastinv.timing.modes import ModeUnavailableError
-    from fastinv.timing.resources import keep_freed_memory
 
-    keep_freed_memory()
-    found: list[Profile] = []
-    homes: list[Path | None] = []
-    for name in names:
-        weights = find_weights(runs_to_search(runs, folder), problem, name, seed)
-        with checking():
-            built = load_or_build(
-                weights, owner, name, preset=preset, counts=counts, seed=seed, device=chosen_device
-            )
-        with _told(name) as tell:
-            try:
-                made = profile_trained(
-                    built, modes=mode or (), batches=batches, trained=weights is not None, on_step=tell
-                )
-            except ModeUnavailableError as error:
-                typer.echo(f"{name}: {error}", err=True)
-                continue
-        found.append(made)
-        homes.append(folder if weights is None else weights.parent.parent)
-    return _show(found, (), targets, homes, quiet)
+def _kernels(problem: Problem, folder: Path | None, targets: Sequence[Target]) -> int:
+    """The kernels instead of models: seconds, so saved once they are all known."""
+    from rich.console import Console
+
+    from fastinv.reports.profile import print_kernels
+    from fastinv.reports.profile_export import profile_object, to_csv, to_json
+    from fastinv.store.provenance import collect_provenance
+    from fastinv.timing.kernels import profile_kernels
+
+    with told("kernels") as tell:
+        rows = profile_kernels(problem, on_step=lambda step: tell((), step))
+    text = to_json(profile_object([], rows, collect_provenance()))
+    for target in targets:
+        target.write(to_csv([], rows) if target.form == "csv" else text)
+    if folder is not None:
+        make_folder(folder / SAVED)
+        write_file(folder / SAVED / "kernels.json", text.encode())
+    print_kernels(rows, Console(stderr=any(t.name == STDOUT for t in targets), highlight=False))
+    if folder is not None:
+        typer.echo(f"saved in {folder / SAVED}", err=True)
+    return OK
 
 
 def _batches(text: str) -> list[int]:
@@ -156,7 +166,7 @@ def _check_modes(names: Sequence[str]) -> None:
 
 
 @contextmanager
-def _told(name: str = "kernels") -> Iterator[OnStep]:
+def told(name: str = "kernels") -> Iterator[OnStep]:
     """A listener that suits stderr: a live table on a terminal, a line per step elsewhere."""
     from rich.console import Console
     from rich.live import Live
@@ -181,35 +191,3 @@ def _told(name: str = "kernels") -> Iterator[OnStep]:
             live.update(live_view(so_far, f"{name}: {step}", elapsed, signs), refresh=True)
 
         yield view
-
-
-def _show(
-    profiles: Sequence[Profile],
-    kernels: Sequence[KernelRow],
-    targets: Sequence[Target],
-    homes: Sequence[Path | None],
-    quiet: bool,
-) -> int:
-    """Save, export and print."""
-    from rich.console import Console
-
-    from fastinv.reports.profile import print_kernels, print_profile, profile_object, to_csv, to_json
-    from fastinv.store.provenance import collect_provenance
-
-    content = profile_object(profiles, kernels, collect_provenance())
-    for target in targets:
-        target.write(to_csv(profiles, kernels) if target.form == "csv" else to_json(content))
-    stems = [f"{made.problem}-{made.model}-{made.device}" for made in profiles] or ["kernels"]
-    for i, (home, stem) in enumerate(zip(homes, stems, strict=True)):
-        if home is not None:
-            own = profile_object(profiles[i : i + 1], kernels, content["provenance"])
-            (home / SAVED).mkdir(exist_ok=True)
-            write_file(home / SAVED / f"{stem}.json", to_json(own).encode())
-    console = Console(stderr=quiet, highlight=False)
-    for made in profiles:
-        print_profile(made, console)
-    if kernels:
-        print_kernels(kernels, console)
-    for home in dict.fromkeys(home for home in homes if home is not None):
-        typer.echo(f"saved in {home / SAVED}", err=True)
-    return OK

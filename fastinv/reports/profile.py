@@ -1,14 +1,8 @@
-"""Inference profiles as tables, charts, JSON and CSV."""
+"""Inference profiles as tables and charts."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Sequence
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -18,10 +12,9 @@ from fastinv.reports.profile_chart import chart, short
 from fastinv.reports.tables import new_table
 from fastinv.reports.text import Glyphs, count, duration, figure, glyphs
 from fastinv.timing.kernels import KernelRow
-from fastinv.timing.records import ModeProfile, Profile
+from fastinv.timing.profile import NO_ROOM
+from fastinv.timing.records import ModeProfile, Point, Profile
 from fastinv.timing.resources import why_no_energy
-
-FORMATS = ("json", "csv")
 
 
 def print_profile(profile: Profile, console: Console) -> None:
@@ -82,19 +75,21 @@ def _throughput(profile: Profile, signs: Glyphs, width: int) -> RenderableType:
     table.add_column("samples\nper call", justify="right", vertical="bottom")
     for mode in timed:
         table.add_column(mode.mode.replace("-", "-\n", 1), justify="right", no_wrap=True, vertical="bottom")
-    for i, point in enumerate(timed[0].points):
-        speeds = [m.points[i].per_second for m in timed]
-        table.add_row(
-            count(point.batch), *(short(v) if v else _mark(m, i) for m, v in zip(timed, speeds, strict=True))
-        )
+    for i, point in enumerate(max(timed, key=lambda m: len(m.points)).points):
+        # A measurement that was interrupted has fewer points of its last mode.
+        cells = (_speed(m.points[i]) if i < len(m.points) else signs.dash for m in timed)
+        table.add_row(count(point.batch), *cells)
     lines = chart(series, width=min(width, 78))
     heading = Text("Samples per second over samples per call", style="italic")
     return Group(heading, table, Text(), Text("\n".join(lines), no_wrap=True, overflow="crop"))
 
 
-def _mark(mode: ModeProfile, index: int) -> str:
-    note = mode.points[index].note
-    return "no room" if "does not fit" in note else "left out" if note.startswith("left out") else "failed"
+def _speed(point: Point) -> str:
+    if point.per_second:
+        return short(point.per_second)
+    if point.note.startswith(NO_ROOM):
+        return "no room"
+    return "left out" if point.note.startswith("left out") else "failed"
 
 
 def _effects(profile: Profile, signs: Glyphs) -> RenderableType:
@@ -183,70 +178,6 @@ def print_kernels(rows: Sequence[KernelRow], console: Console) -> None:
     seen = {w: f"{row.operation}, {row.backend}" for row in rows if row.timing for w in row.timing.warnings}
     for warning, who in seen.items():
         console.print(Text(f"Warning ({who}): {warning}."), soft_wrap=True)
-
-
-def profile_object(
-    profiles: Sequence[Profile], kernels: Sequence[KernelRow], provenance: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What JSON has of profiles: all their figures, NaN and infinity as null."""
-    content = {
-        "models": [{**asdict(p), "best": p.best.mode if p.best else None} for p in profiles],
-        "kernels": [asdict(row) for row in kernels],
-        "provenance": dict(provenance),
-    }
-    found: dict[str, Any] = _finite(content)
-    return found
-
-
-def to_json(content: Mapping[str, Any]) -> str:
-    """A profile's object as text."""
-    return json.dumps(content, indent=2, allow_nan=False) + "\n"
-
-
-def to_csv(profiles: Sequence[Profile], kernels: Sequence[KernelRow]) -> str:
-    """One line per measured call: 1000 samples, one sample, each batch size, each kernel."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        (
-            "what",
-            "problem",
-            "name",
-            "samples",
-            "median_ms",
-            "q25_ms",
-            "q75_ms",
-            "p99_ms",
-            "per_second",
-            "note",
-        )
-    )
-    for profile in profiles:
-        for mode in profile.modes:
-            calls = [(1000, mode.latency, mode.reason), *((p.batch, p.timing, p.note) for p in mode.points)]
-            for samples, timing, note in calls:
-                rate = samples / (1e-3 * timing.median_ms) if timing else None
-                head = (profile.model, profile.problem, mode.mode, samples)
-                writer.writerow((*head, *_times(timing), rate, note))
-    for row in kernels:
-        writer.writerow((row.operation, "", row.backend, "", *_times(row.timing), row.per_second, row.reason))
-    return text.getvalue()
-
-
-def _times(timing: Any) -> tuple[float | None, ...]:
-    if timing is None:
-        return (None,) * 4
-    return timing.median_ms, timing.q25_ms, timing.q75_ms, timing.p99_ms
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(v) for key, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def live_view(modes: Sequence[ModeProfile], step: str, seconds: float, signs: Glyphs) -> RenderableType:

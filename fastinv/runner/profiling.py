@@ -21,8 +21,9 @@ from fastinv.store.writer import CHECKPOINTS
 if TYPE_CHECKING:
     from fastinv.models import PosteriorModel
     from fastinv.problems import Problem
-    from fastinv.timing.profile import OnStep
+    from fastinv.timing.profile import OnPart, OnStep
     from fastinv.timing.records import Effect, Profile
+    from fastinv.timing.roofline import Machine
 
 FloatArray = NDArray[np.float64]
 
@@ -61,13 +62,39 @@ def profile_trained(
     modes: Sequence[str],
     batches: Sequence[int],
     trained: bool,
+    machine: Machine,
+    known: Profile | None,
     on_step: OnStep,
+    on_part: OnPart,
 ) -> Profile:
-    """A model's inference profile; of a trained one with the effect of lower precision on its scores."""
+    """A model's inference profile; of a trained one with the effect of lower precision on its scores.
+
+    Args:
+        model: the model.
+        modes: all of the device if empty.
+        batches: batch sizes of the throughput.
+        trained: whether its scores say anything.
+        machine: measured limits.
+        known: what an interrupted call with the same arguments handed to `on_part`.
+        on_step: called with what is known so far and what comes next.
+        on_part: called with the profile so far, whenever something came in.
+    """
     from fastinv.timing.profile import profile_model
 
-    profile = profile_model(model, modes=modes, batches=batches, on_step=on_step)
-    return with_effects(model, profile, on_step) if trained else profile
+    profile = profile_model(
+        model,
+        modes=modes,
+        batches=batches,
+        machine=machine,
+        trained=trained,
+        known=known,
+        on_step=on_step,
+        on_part=on_part,
+    )
+    if trained:
+        profile = with_effects(model, profile, on_step)
+        on_part(profile)
+    return profile
 
 
 def with_effects(model: PosteriorModel, profile: Profile, on_step: OnStep) -> Profile:
@@ -75,9 +102,11 @@ def with_effects(model: PosteriorModel, profile: Profile, on_step: OnStep) -> Pr
     from fastinv.timing.modes import MODES
     from fastinv.timing.sampler import in_lower_precision
 
-    rough = [m.mode for m in profile.modes if m.status == "ok" and not MODES[m.mode].exact]
+    rough = [
+        m.mode for m in profile.modes if m.status == "ok" and not MODES[m.mode].exact and m.err_post is None
+    ]
     if not rough:
-        return replace(profile, trained=True)
+        return profile
     on_step(profile.modes, "scores in lower precision")
     problem = model.problem
     y = problem.observations(OBSERVATIONS)
@@ -95,7 +124,7 @@ def with_effects(model: PosteriorModel, profile: Profile, on_step: OnStep) -> Pr
         replace(m, err_post=effects[m.mode][0], err_resim=effects[m.mode][1]) if m.mode in effects else m
         for m in profile.modes
     )
-    return replace(profile, modes=modes, trained=True)
+    return replace(profile, modes=modes)
 
 
 def _effect(eager: FloatArray, mode: FloatArray) -> Effect:

@@ -27,6 +27,7 @@ _LONG = Plan(relative=0.05, min_repeats=2, min_warmup=0, max_warmup=3, budget_s=
 _LONGEST_S = 10.0
 # Working memory per sample that a batch is refused for before it is tried: noise, samples and layers' copies.
 _COPIES = 8
+NO_ROOM = "does not fit"
 
 
 def default_modes(device: str) -> tuple[str, ...]:
@@ -35,6 +36,7 @@ def default_modes(device: str) -> tuple[str, ...]:
 
 
 OnStep = Callable[[Sequence[ModeProfile], str], None]
+OnPart = Callable[[Profile], None]
 
 
 def profile_model(
@@ -44,7 +46,10 @@ def profile_model(
     batches: Sequence[int] = BATCHES,
     plan: Plan | None = None,
     machine: Machine | None = None,
+    trained: bool = False,
+    known: Profile | None = None,
     on_step: OnStep = lambda so_far, step: None,
+    on_part: OnPart = lambda so_far: None,
 ) -> Profile:
     """Measure a model's sampling in several modes.
 
@@ -57,12 +62,17 @@ def profile_model(
         batches: batch sizes of the throughput; empty for none.
         plan: how exactly latencies are measured.
         machine: measured limits; measured anew if None.
+        trained: whether the weights are trained ones, which is noted.
+        known: what an interrupted call with the same modes handed to `on_part`; the rest is measured.
         on_step: called with what is known so far and what comes next.
+        on_part: called with the profile so far: after the latencies, then after each batch size.
 
     Raises:
         ModeUnavailableError: the model has no network that could be run in modes.
     """
-    return _Profiler(model, plan or Plan(budget_s=2.0), on_step).run(modes, batches, machine)
+    profiler = _Profiler(model, plan or Plan(budget_s=2.0), on_step)
+    started = known or profiler.latencies(modes, machine, trained)
+    return profiler.throughputs(started, batches, on_part)
 
 
 class _Profiler:
@@ -73,11 +83,13 @@ class _Profiler:
         self.y = torch.as_tensor(observation, dtype=torch.float32, device=model.device)
         self.rows: dict[str, ModeProfile] = {}
 
-    def run(self, modes: Sequence[str], batches: Sequence[int], machine: Machine | None) -> Profile:
+    def latencies(self, modes: Sequence[str], machine: Machine | None, trained: bool) -> Profile:
+        """The profile without throughputs: all modes prepared, compared and timed against each other."""
         chosen = tuple(dict.fromkeys(modes)) or default_modes(self.device)
         Sampler(self.model, self.y, 1)  # raises at once where the model has no network
-        self._step("limits of the machine")
-        machine = machine or measure_machine(self.device)
+        if machine is None:
+            self._step("limits of the machine")
+            machine = measure_machine(self.device)
         work = work_of(self.model, self.y, SAMPLES)
         samplers: dict[str, tuple[Sampler, Sampler]] = {}
         for mode in chosen:
@@ -86,18 +98,7 @@ class _Profiler:
                 samplers[mode] = made
         self._latencies(samplers)
         for mode, (sampler, _) in samplers.items():
-            row = self.rows[mode]
-            assert row.latency is not None
-            shortest = work.shortest_ms(machine, bf16="bf16" in mode)
-            energy = joules_per_call(sampler, self.device)
-            self.rows[mode] = replace(
-                row,
-                of_limit=shortest / row.latency.median_ms,
-                peak_bytes=peak_bytes(sampler, self.device),
-                joules_per_million=None if energy is None else energy * 1e6 / SAMPLES,
-            )
-        for mode in samplers:
-            self._throughput(mode, batches)
+            self._resources(mode, sampler, work.shortest_ms(machine, bf16="bf16" in mode))
         spec = self.model.spec
         return Profile(
             spec.model,
@@ -108,7 +109,20 @@ class _Profiler:
             machine,
             work.flops,
             tuple(self.rows[mode] for mode in chosen),
+            trained,
         )
+
+    def throughputs(self, profile: Profile, batches: Sequence[int], on_part: OnPart) -> Profile:
+        """The profile with those batch sizes that its timed modes still lack."""
+        self.rows = {row.mode: row for row in profile.modes}
+        on_part(profile)
+        for row in profile.modes:
+            there = {point.batch for point in row.points}
+            for batch in sorted(set(batches) - there) if row.latency is not None else ():
+                self._throughput(row.mode, batch)
+                profile = replace(profile, modes=tuple(self.rows.values()))
+                on_part(profile)
+        return profile
 
     def _step(self, what: str) -> None:
         self.on_step(tuple(self.rows.values()), what)
@@ -121,6 +135,11 @@ class _Profiler:
             single = Sampler(self.model, self.y, 1, mode)
         except ModeUnavailableError as error:
             self.rows[mode] = ModeProfile(mode, "unavailable", str(error))
+            return None
+        except (MemoryError, RuntimeError) as error:
+            if not _is_memory(error):
+                raise
+            self.rows[mode] = ModeProfile(mode, "unavailable", f"{NO_ROOM}: {one_line(error)}")
             return None
         found = check(many, self.model)
         one = check(single, self.model, calls=8) if found.passed else found
@@ -142,18 +161,27 @@ class _Profiler:
                 self.rows[mode], latency=latency[mode], cold=cold.get(mode), single=single[mode]
             )
 
+    def _resources(self, mode: str, sampler: Sampler, shortest_ms: float) -> None:
+        row = self.rows[mode]
+        assert row.latency is not None
+        energy = joules_per_call(sampler, self.device)
+        self.rows[mode] = replace(
+            row,
+            of_limit=shortest_ms / row.latency.median_ms,
+            peak_bytes=peak_bytes(sampler, self.device),
+            joules_per_million=None if energy is None else energy * 1e6 / SAMPLES,
+        )
+
     @property
     def _cuda(self) -> bool:
         return self.device == "cuda"
 
-    def _throughput(self, mode: str, batches: Sequence[int]) -> None:
-        full = ""
-        for batch in sorted(batches):
-            self._step(f"{mode}: {batch:,} samples per call")
-            point = Point(batch, None, full) if full else self._expected(mode, batch)
-            full = point.note if point.note.startswith("does not fit") else ""
-            row = self.rows[mode]
-            self.rows[mode] = replace(row, points=(*row.points, point))
+    def _throughput(self, mode: str, batch: int) -> None:
+        self._step(f"{mode}: {batch:,} samples per call")
+        row = self.rows[mode]
+        full = next((p.note for p in row.points if p.note.startswith(NO_ROOM)), "")
+        point = Point(batch, None, full) if full else self._expected(mode, batch)
+        self.rows[mode] = replace(row, points=(*row.points, point))
 
     def _expected(self, mode: str, batch: int) -> Point:
         """The point, unless smaller batches say that a call would take too long."""
@@ -167,7 +195,7 @@ class _Profiler:
         needed = batch * (self.model.noise_width + self.model.problem.dim_x) * 4 * _COPIES
         free = free_bytes(self.device)
         if free is not None and needed > free:
-            return Point(batch, None, f"does not fit: needs {needed / 2**30:.1f} GiB")
+            return Point(batch, None, f"{NO_ROOM}: needs {needed / 2**30:.1f} GiB")
         try:
             sampler = Sampler(self.model, self.y, batch, mode)
             found = check_first(sampler, self.model)
@@ -179,7 +207,7 @@ class _Profiler:
         except (MemoryError, RuntimeError) as error:
             if not _is_memory(error):
                 raise
-            return Point(batch, None, f"does not fit: {one_line(error)}")
+            return Point(batch, None, f"{NO_ROOM}: {one_line(error)}")
         finally:
             if self._cuda:
                 torch.cuda.empty_cache()

@@ -51,6 +51,7 @@ def test_profile_is_shown_exported_and_saved_in_the_run(run: Path, tmp_path: Pat
     assert "What lower precision does to the scores" in result.stdout
     assert "mdn: latency of 1000 samples" in result.stderr
     saved = json.loads((run / "profiles" / "kinematics-mdn-cpu.json").read_text())
+    assert (saved.pop("finished"), saved.pop("request")["asked"]["batches"]) == (True, [1, 100])
     assert saved == json.loads((tmp_path / "p.json").read_text())
     eager, cudagraph, bf16 = saved["models"][0]["modes"]
     assert (eager["status"], cudagraph["status"], bf16["status"]) == ("ok", "unavailable", "ok")

@@ -8,8 +8,9 @@ import json
 
 from rich.console import Console
 
-from fastinv.reports.profile import print_kernels, print_profile, profile_object, to_csv, to_json
+from fastinv.reports.profile import print_kernels, print_profile
 from fastinv.reports.profile_chart import chart, letters
+from fastinv.reports.profile_export import profile_object, to_csv, to_json
 from fastinv.timing.kernels import KernelRow
 from fastinv.timing.measure import Timing
 from fastinv.timing.records import Effect, ModeProfile, Point, Profile
