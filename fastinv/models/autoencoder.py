@@ -34,4 +34,4 @@ class Autoencoder(Bidirectional):
         # The decoder is trained on what sampling feeds it: the true y beside z.
         decoded = self.decode(*self.split(image), c)
         cycle = (decoded - x).square().sum(-1).mean()
-        return supervised_loss(image, y, noise, self.settings) + self.settings.beta * cycle
+        return supervised_loss(image, y, c, noise, self.settings) + self.settings.beta * cycle

@@ -74,12 +74,13 @@ def normal_scores(y: Tensor) -> Tensor:
     return scores
 
 
-def supervised_loss(image: Tensor, y: Tensor, normal: Tensor, settings: LatentMatching) -> Tensor:
+def supervised_loss(image: Tensor, y: Tensor, c: Tensor, normal: Tensor, settings: LatentMatching) -> Tensor:
     """Equation (3): squared error of y plus alpha times the MMD of z against standard normals.
 
     Args:
         image: [predicted y, z], shape (N, d_y + d_z).
         y: the true observations, shape (N, d_y).
+        c: standardised conditions, shape (N, d_c); d_c may be 0.
         normal: standard normals to compare z with, shape (N, d_z).
         settings: alpha, the kernel and whether z is compared alone or together with y.
     """
@@ -91,8 +92,8 @@ def supervised_loss(image: Tensor, y: Tensor, normal: Tensor, settings: LatentMa
     if not bool(torch.isfinite(z).all()):  # the kernel refuses such input; the loop reports a NaN loss
         return error + math.nan
     if settings.mmd_on == "yz":
-        # Against rolled-over y: independence of z and y is what sampling relies on.
-        scores = settings.y_scale * normal_scores(y)
+        # Against rolled-over (y, c): independence of z from both is what sampling relies on.
+        scores = settings.y_scale * torch.cat((normal_scores(y), c), dim=1)
         z, normal = torch.cat((scores, z), dim=1), torch.cat((scores.roll(1, 0), normal), dim=1)
     elif settings.mmd_on != "z":
         raise UnknownNameError("setting of mmd_on", settings.mmd_on, ("z", "yz"))

@@ -91,7 +91,7 @@ class InvAuto(Bidirectional):
         # Decoded with zeros beyond [y, z], as sampling does it.
         error = (self.decode(*self.split(image), c) - x).square().sum(-1)
         cycle = error.mean() + self.settings.padding * padding.mean()
-        return supervised_loss(image, y, noise, self.settings) + self.settings.beta * cycle
+        return supervised_loss(image, y, c, noise, self.settings) + self.settings.beta * cycle
 
     def orthogonality_error(self) -> Tensor:
         """max |W^T W - I| of each layer."""

@@ -90,4 +90,4 @@ class IResNet(Bidirectional):
 
     def loss(self, x: Tensor, y: Tensor, c: Tensor, noise: Tensor) -> Tensor:
         image, _, _ = self.encode(x, c)
-        return supervised_loss(image, y, noise, self.settings)
+        return supervised_loss(image, y, c, noise, self.settings)

@@ -79,8 +79,9 @@ class LatentMatching(Settings):
     Attributes:
         alpha: weight of the MMD.
         mmd_on: "z" compares the marginal of z with standard normals, as equation (2) is printed; "yz"
-            compares z together with the normal scores of y, so that dependence is punished as well.
-        y_scale: factor of these scores: how sharply the MMD tells neighbouring y apart.
+            compares z together with the normal scores of y, and with the count where that is a condition, so
+            that dependence is punished as well.
+        y_scale: factor of these scores and counts: how sharply the MMD tells neighbouring y apart.
         mmd_kernel: a name that `fastinv.kernels.mmd2` knows.
     """
 

@@ -43,18 +43,31 @@ def test_equation_4() -> None:
 
 
 def test_equation_3_punishes_wrong_y_wrong_z_and_dependence() -> None:
-    y, z, normal = randn(500, 2), randn(500, 2, seed=1), randn(500, 2, seed=2)
+    y, z, normal, c = randn(500, 2), randn(500, 2, seed=1), randn(500, 2, seed=2), torch.empty(500, 0)
     joint = LatentMatching(alpha=1.0, mmd_on="yz", y_scale=1.0)
     marginal = LatentMatching(alpha=1.0, mmd_on="z")
     good = torch.cat((y, z), dim=1)
     dependent = torch.cat((y, y), dim=1)  # standard normal, but a copy of y
     for settings in (joint, marginal):
-        base = supervised_loss(good, y, normal, settings)
+        base = supervised_loss(good, y, c, normal, settings)
         assert base.abs() < 0.02
-        assert supervised_loss(torch.cat((y + 1.0, z), dim=1), y, normal, settings) > base + 1.9
-        assert supervised_loss(torch.cat((y, 3.0 * z), dim=1), y, normal, settings) > base + 0.05
-    assert supervised_loss(dependent, y, normal, joint) > supervised_loss(good, y, normal, joint) + 0.05
-    assert supervised_loss(dependent, y, normal, marginal).abs() < 0.02
+        assert supervised_loss(torch.cat((y + 1.0, z), dim=1), y, c, normal, settings) > base + 1.9
+        assert supervised_loss(torch.cat((y, 3.0 * z), dim=1), y, c, normal, settings) > base + 0.05
+    base = supervised_loss(good, y, c, normal, joint)
+    assert supervised_loss(dependent, y, c, normal, joint) > base + 0.05
+    assert supervised_loss(dependent, y, c, normal, marginal).abs() < 0.02
+
+
+def test_equation_3_punishes_dependence_on_a_condition() -> None:
+    """z is drawn without a look at the count that goes with y; so the two must be independent."""
+    y, z, normal, c = randn(500, 1), randn(500, 2, seed=1), randn(500, 2, seed=2), randn(500, 1, seed=3)
+    joint = LatentMatching(alpha=1.0, y_scale=1.0)
+    independent = supervised_loss(torch.cat((y, z), dim=1), y, c, normal, joint)
+    assert independent.abs() < 0.005
+    copies = torch.cat((y, z[:, :1], c), dim=1)
+    # One copied coordinate of five moves the MMD by .025; two samples of 500 alone by about .001.
+    assert supervised_loss(copies, y, c, normal, joint) > 0.02
+    assert supervised_loss(copies, y, c[:, :0], normal, joint).abs() < 0.005
 
 
 def test_normal_scores_keep_the_order_and_forget_the_distances() -> None:
@@ -67,7 +80,9 @@ def test_normal_scores_keep_the_order_and_forget_the_distances() -> None:
 
 def test_equation_3_of_nan_is_nan() -> None:
     image = torch.full((10, 4), math.nan)
-    assert torch.isnan(supervised_loss(image, randn(10, 2), randn(10, 2), LatentMatching()))
+    assert torch.isnan(
+        supervised_loss(image, randn(10, 2), torch.empty(10, 0), randn(10, 2), LatentMatching())
+    )
 
 
 def test_equation_8() -> None:
@@ -126,7 +141,7 @@ def test_equation_7(name: str) -> None:
     x, y, c, normal = randn(50, 4), randn(50, 2, seed=1), torch.empty(50, 0), randn(50, 2, seed=2)
     image = family.encode(x, c)[0]
     cycle = (family.reconstruct(x, y, c) - x).square().sum(-1).mean()
-    expected = supervised_loss(image, y, normal, family.settings) + 3.0 * cycle
+    expected = supervised_loss(image, y, c, normal, family.settings) + 3.0 * cycle
     torch.testing.assert_close(family.loss(x, y, c, normal), expected)
 
 
