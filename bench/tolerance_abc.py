@@ -67,7 +67,7 @@ def cases(simulations: int) -> dict[str, tuple[Callable[[], object], int]]:
         "kinematics, nearest, 1": (nearest(kinematics[:1]), simulations),
         "kinematics, nearest, 1000 x 1000": (nearest(kinematics), simulations),
         "ballistics, 1000 x 1000": (run("ballistics", ballistics, 1000, fewer), fewer),
-        "a user's @njit arm, 1000 x 100": (run(arm, kinematics, 100, fewer, prior=prior), fewer),
+        "a user's @njit arm, 1000 x 100": (run(arm, kinematics, 100, simulations, prior=prior), simulations),
     }
 
 
