@@ -214,4 +214,6 @@ class _Profiler:
 
 
 def _is_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "not enough memory" in str(error)
+    # torch's allocator of CPU memory says one or the other, by operating system, in a plain RuntimeError.
+    said = any(words in str(error) for words in ("not enough memory", "can't allocate memory"))
+    return said or isinstance(error, MemoryError | torch.OutOfMemoryError)

@@ -7,7 +7,9 @@ import torch
 
 import fastinv
 from fastinv.timing import Plan, profile
+from fastinv.timing import sampler as sampler_module
 from fastinv.timing.checking import Check
+from fastinv.timing.modes import ModeUnavailableError
 from fastinv.timing.profile import profile_model
 from fastinv.timing.records import Profile, fastest
 from fastinv.timing.resources import joules_per_call, peak_bytes, why_no_energy
@@ -77,12 +79,38 @@ def test_running_out_of_memory_is_marked(monkeypatch: pytest.MonkeyPatch) -> Non
     class Greedy(profile.Sampler):
         def __init__(self, model, y, n, mode="eager", seed=0) -> None:  # type: ignore[no-untyped-def]
             if n > 100 and n != profile.SAMPLES:
-                raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes")
+                torch.empty(10**15)
             super().__init__(model, y, n, mode, seed)
 
     monkeypatch.setattr(profile, "Sampler", Greedy)
     (eager,) = run(modes=("eager",), batches=(10, 200, 300)).modes
     assert [p.note[:12] for p in eager.points] == ["", "does not fit", "does not fit"]
+
+
+def test_a_mode_without_room_for_1000_samples_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Greedy(profile.Sampler):
+        def __init__(self, model, y, n, mode="eager", seed=0) -> None:  # type: ignore[no-untyped-def]
+            if mode == "packed":
+                raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes")
+            super().__init__(model, y, n, mode, seed)
+
+    monkeypatch.setattr(profile, "Sampler", Greedy)
+    eager, packed = run(modes=("eager", "packed"), batches=(10,)).modes
+    assert eager.points[0].per_second is not None
+    assert (packed.status, packed.reason[:12]) == ("unavailable", "does not fit")
+
+
+def test_what_cannot_be_captured_is_a_row_and_the_rest_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a GPU: the mode is said to be there, and its capture fails as it would there."""
+    refuse = ModeUnavailableError("not captured: operation not permitted when stream is capturing")
+
+    def make(sampler: object, model: object, rows: int) -> object:
+        raise refuse
+
+    monkeypatch.setitem(sampler_module._MAKERS, "cudagraph", make)  # type: ignore[arg-type]
+    eager, graph, packed = run(modes=("eager", "cudagraph", "packed"), batches=(10,)).modes
+    assert (graph.status, graph.reason) == ("unavailable", str(refuse))
+    assert all(m.latency is not None and m.points[0].per_second is not None for m in (eager, packed))
 
 
 def test_work_is_counted() -> None:
