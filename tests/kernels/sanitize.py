@@ -1,6 +1,6 @@
 """Builds the extension with AddressSanitizer and UBSan and throws odd arrays at every CPU back end.
 
-    python tests/kernels/sanitize.py [--examples 10000] [--only avx2 --only numba] [--compiler g++]
+    python tests/kernels/sanitize.py [--examples 10000] [--only avx2] [--room coupling] [--compiler g++]
 
 Each instruction set of this CPU runs the same cases under the sanitizers; Numba, whose code no sanitizer
 sees, runs them with its own bounds checks switched on. `make sanitize` calls this. Needs GCC on Linux; builds
@@ -14,11 +14,12 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "sanitize"
-TESTS = ROOT / "tests" / "kernels" / "test_mmd_hostile.py"
+TESTS = [ROOT / "tests" / "kernels" / f"test_{room}_hostile.py" for room in ("mmd", "coupling")]
 
 # Puts the sanitized extension in place of the installed one before anything imports it.
 LOADER = """
@@ -73,7 +74,7 @@ def usable_sets(extension: Path, environment: dict[str, str]) -> list[str]:
     return [isa for isa in built if ask("module.active_isa()", isa).stdout.strip() == isa]
 
 
-def throw(part: str, extension: Path, environment: dict[str, str]) -> int:
+def throw(part: str, extension: Path, environment: dict[str, str], tests: Sequence[Path]) -> int:
     """Runs the odd arrays against one instruction set, or against Numba; the exit status."""
     if part == "numba":
         environment = {
@@ -82,10 +83,10 @@ def throw(part: str, extension: Path, environment: dict[str, str]) -> int:
             "NUMBA_BOUNDSCHECK": "1",
             "NUMBA_CACHE_DIR": str(BUILD / "numba"),
         }
-        command = [sys.executable, "-c", PYTEST, "", str(TESTS), "-k", "numba"]
+        command = [sys.executable, "-c", PYTEST, "", *map(str, tests), "-k", "numba"]
     else:
         environment = {**environment, "FASTINV_ISA": part}
-        command = [sys.executable, "-c", LOADER + PYTEST, str(extension), str(TESTS), "-k", "native"]
+        command = [sys.executable, "-c", LOADER + PYTEST, str(extension), *map(str, tests), "-k", "native"]
     start = time.perf_counter()
     status = subprocess.run(command, env=environment, cwd=ROOT).returncode
     print(f"{part}: {'ok' if status == 0 else 'FAILED'} in {time.perf_counter() - start:.0f} s", flush=True)
@@ -99,6 +100,7 @@ def main() -> int:
     parser.add_argument("--examples", type=int, default=10_000, help="odd calls for each of the parts")
     parser.add_argument("--compiler", default="g++")
     parser.add_argument("--only", action="append", help="an instruction set or numba; all if left out")
+    parser.add_argument("--room", action="append", choices=("mmd", "coupling"), help="all if left out")
     arguments = parser.parse_args()
     extension = build(arguments.compiler)
     environment = sanitizers(arguments.compiler)
@@ -108,7 +110,8 @@ def main() -> int:
     if unknown := set(parts) - set(usable):
         parser.error(f"--only {', '.join(sorted(unknown))}: accepted here: {', '.join(usable)}")
     print(f"{arguments.examples} odd calls each: {', '.join(parts)}", flush=True)
-    return max(throw(part, extension, environment) for part in parts)
+    chosen = [path for path in TESTS if not arguments.room or path.stem.split("_")[1] in arguments.room]
+    return max(throw(part, extension, environment, chosen) for part in parts)
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ PackedFlow::PackedFlow(std::size_t dim, std::size_t dim_c, float clamp, Activati
     : dim_(dim), dim_c_(dim_c), clamp_(clamp), activation_(activation), bf16_(bf16) {
   require(supported(bf16), "this CPU or this build lacks the instructions");
   require(dim >= 2 && dim <= kMaxDim, "a flow has 2 to 64 coordinates");
-  require(dim_c + (dim + 1) / 2 <= kMaxInputs, "a network has at most 256 inputs");
+  require(dim_c <= kMaxInputs && dim_c + (dim + 1) / 2 <= kMaxInputs, "a network has at most 256 inputs");
 }
 
 void PackedFlow::add(const std::vector<Dense>& net_a, const std::vector<Dense>& net_b, const float* mixing) {
@@ -86,6 +86,7 @@ void PackedFlow::add(const std::vector<Dense>& net_a, const std::vector<Dense>& 
 }
 
 void PackedFlow::invert(const float* z, const float* c, float* x, std::size_t rows, std::size_t threads) const {
+  if (rows == 0) return;
   const Flow flow{blocks_.data(), blocks_.size(), dim_, dim_c_, clamp_, activation_, widest_};
   const std::size_t element = bf16_ ? sizeof(std::uint16_t) : sizeof(float);
   threads = std::clamp<std::size_t>(threads, 1, num_threads());

@@ -56,7 +56,7 @@ class PackedFlow {
   Layer pack(const Dense& dense, std::size_t inputs, bool first);
   void* keep(std::size_t bytes);
 
-  std::size_t dim_, dim_c_, widest_ = 0;
+  std::size_t dim_, dim_c_, widest_ = kLanes;
   float clamp_;
   Activation activation_;
   bool bf16_;
