@@ -21,6 +21,7 @@ import torch
 from cpu_peers import Freia, PeerMissingError
 from cpu_report import markdown
 from machine import describe
+from model_modes import SAMPLES, contenders, figures
 from results_file import update
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -29,16 +30,12 @@ from fastinv.models import PosteriorModel, model_names
 from fastinv.presets import Preset
 from fastinv.runner.profiling import with_effects
 from fastinv.runner.stages import time_model
-from fastinv.timing import Plan, Timing, measure_all
-from fastinv.timing.checking import check
+from fastinv.timing import Plan, measure_all
 from fastinv.timing.clocks import Call, CpuClock
-from fastinv.timing.modes import ModeUnavailableError
 from fastinv.timing.records import ModeProfile, Profile
 from fastinv.timing.resources import keep_freed_memory
 from fastinv.timing.roofline import Machine
-from fastinv.timing.sampler import Sampler
 
-SAMPLES = 1000
 PLAN = Plan(relative=0.02, budget_s=2.5)
 LARGE = Preset("2.7M", 2_700_000, 20_000, 500, 5, 20, 200)
 SMALL = Preset("200k", 200_000, 20_000, 500, 5, 20, 200)
@@ -90,7 +87,7 @@ def main() -> int:
 def inn(arguments: argparse.Namespace) -> dict[str, Any]:
     """INN: FrEIA and all modes, and what bfloat16 does to Err_post."""
     model = trained("inn", LARGE)
-    calls, notes = checked(model, INN_MODES)
+    calls, notes = contenders(model, INN_MODES)
     freia = None
     try:
         freia = Freia(arguments.freia_python, int(model.spec.width), torch.get_num_threads())
@@ -118,7 +115,7 @@ def against_products(arguments: argparse.Namespace) -> dict[str, Any]:
     sizes = [("mdn", SMALL), *((name, LARGE) for name in ("mdn", "autoencoder", "cvae", "invauto"))]
     for name, preset in sizes:
         model = fastinv.model(name, fastinv.problem("kinematics"), preset=preset).eval()
-        calls, notes = checked(model, PACKED_MODES)
+        calls, notes = contenders(model, PACKED_MODES)
         calls["products alone"] = products(model)
         models[f"{name}, {preset.name}"] = {
             "parameters": model.parameter_count,
@@ -131,7 +128,7 @@ def iresnet(arguments: argparse.Namespace) -> dict[str, Any]:
     """iResNet: 1000 samples against one forward pass over 1000 rows."""
     model = trained("iresnet", SMALL)
     family: Any = model.family
-    calls, notes = checked(model, ("eager",))
+    calls, notes = contenders(model, ("eager",))
     missed = max(solution.unconverged for solution in family.last_inverse)
     evaluations = sum(solution.evaluations for solution in family.last_inverse)
     x = torch.randn(SAMPLES, family.dims.x)
@@ -178,25 +175,6 @@ def trained(name: str, preset: Preset) -> PosteriorModel:
     return model.eval()
 
 
-def checked(model: PosteriorModel, modes: tuple[str, ...]) -> tuple[dict[str, Call], dict[str, str]]:
-    """Samplers by mode, and why others are missing; their samples agreed with eager's on the same noise."""
-    y = torch.as_tensor(model.problem.observations(1), dtype=torch.float32)
-    calls: dict[str, Call] = {}
-    notes: dict[str, str] = {}
-    for mode in modes:
-        try:
-            sampler = Sampler(model, y, SAMPLES, mode)
-        except ModeUnavailableError as error:
-            notes[mode] = str(error)
-            continue
-        found = check(sampler, model)
-        if found.passed:
-            calls[mode] = sampler
-        else:
-            notes[mode] = f"wrong: {found.reason}"
-    return calls, notes
-
-
 class _Shapes(TorchDispatchMode):
     """Collects (rows, inner, columns) of every product of matrices."""
 
@@ -226,21 +204,6 @@ def products(model: PosteriorModel) -> Call:
                 torch.mm(a, b, out=out)
 
     return call
-
-
-def figures(timings: dict[str, Timing], notes: dict[str, str]) -> dict[str, Any]:
-    """Medians with their intervals and spread in milliseconds, warnings, and what was left out."""
-    return {
-        "ms": {
-            name: {
-                "median": t.median_ms, "low": t.low_ms, "high": t.high_ms, "q25": t.q25_ms, "q75": t.q75_ms,
-                "p99": t.p99_ms, "repeats": t.repeats,
-            }
-            for name, t in timings.items()
-        },
-        "warnings": sorted({w for t in timings.values() for w in t.warnings}),
-        "left_out": notes,
-    }  # fmt: skip
 
 
 if __name__ == "__main__":

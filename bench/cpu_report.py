@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from machine import as_markdown
-from results_file import table
+from model_modes import remarks, times_table
 
 _METHOD = (
     "Made by `python bench/cpu_models.py`; method in docs/timing.md. Times in ms: median, its 95% interval, "
@@ -23,19 +23,19 @@ def markdown(result: dict[str, Any]) -> str:
     if found := parts.get("inn"):
         lines += [
             f"## INN, {found['parameters']:,} parameters",
-            _table(found, "FrEIA eager"),
+            times_table(found, "FrEIA eager"),
             _effects(found),
         ]
-        lines += _remarks(found)
+        lines += remarks(found)
     for name, found in parts.get("products", {}).get("models", {}).items():
-        lines += [f"## {name}: {found['parameters']:,} parameters", _table(found, "products alone")]
-        lines += _remarks(found)
+        lines += [f"## {name}: {found['parameters']:,} parameters", times_table(found, "products alone")]
+        lines += remarks(found)
     if found := parts.get("iresnet"):
         lines += [
             f"## iResNet, {found['parameters']:,} parameters, trained on 200 batches",
-            _table(found, "one forward pass"),
+            times_table(found, "one forward pass"),
             _inverse(found),
-            *_remarks(found),
+            *remarks(found),
         ]
     if found := parts.get("timing stage"):
         each = ", ".join(f"{name} {seconds:.1f}" for name, seconds in found["per_model_s"].items())
@@ -44,22 +44,6 @@ def markdown(result: dict[str, Any]) -> str:
             f"{found['total_s']} s for the paper's ten models, untrained ({each}).",
         ]
     return "\n\n".join(lines)
-
-
-def _table(found: dict[str, Any], yardstick: str) -> str:
-    times = found["ms"]
-    base = times.get(yardstick, {}).get("median")
-    rows = [
-        (
-            name,
-            f"{t['median']:.3g}",
-            f"{t['low']:.3g} to {t['high']:.3g}",
-            f"{t['q25']:.3g} to {t['q75']:.3g}",
-            f"{t['median'] / base:.2f}" if base else "",
-        )
-        for name, t in sorted(times.items(), key=lambda item: -float(item[1]["median"]))
-    ]
-    return table(("", "median", "interval", "middle half", f"over {yardstick}"), rows)
 
 
 def _inverse(found: dict[str, Any]) -> str:
@@ -75,8 +59,3 @@ def _effects(found: dict[str, Any]) -> str:
         f"{e['eager']:.5f}; 95% interval of the paired difference {e['low']:.1e} to {e['high']:.1e}."
         for mode, e in found["err_post"].items()
     )
-
-
-def _remarks(found: dict[str, Any]) -> list[str]:
-    left_out = [f"{name} is left out: {reason}." for name, reason in found["left_out"].items()]
-    return left_out + [f"Warning: {warning}." for warning in found["warnings"]]

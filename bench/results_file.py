@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,5 +32,8 @@ def update(prefix: Path, changes: dict[str, Any], markdown: Callable[[dict[str, 
         else:
             result[key] = value
     prefix.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(result, indent=1) + "\n")
+    # In one step: whoever stops us must not leave half a file, from which nothing could go on.
+    temporary = target.with_suffix(".tmp")
+    temporary.write_text(json.dumps(result, indent=1) + "\n")
+    os.replace(temporary, target)
     prefix.with_suffix(".md").write_text(markdown(result).rstrip() + "\n")
