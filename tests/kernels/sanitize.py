@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "sanitize"
-TESTS = [ROOT / "tests" / "kernels" / f"test_{room}_hostile.py" for room in ("mmd", "coupling")]
+TESTS = [ROOT / "tests" / "kernels" / f"test_{room}_hostile.py" for room in ("mmd", "coupling", "rejection")]
 
 # Puts the sanitized extension in place of the installed one before anything imports it.
 LOADER = """
@@ -100,7 +100,9 @@ def main() -> int:
     parser.add_argument("--examples", type=int, default=10_000, help="odd calls for each of the parts")
     parser.add_argument("--compiler", default="g++")
     parser.add_argument("--only", action="append", help="an instruction set or numba; all if left out")
-    parser.add_argument("--room", action="append", choices=("mmd", "coupling"), help="all if left out")
+    parser.add_argument(
+        "--room", action="append", choices=("mmd", "coupling", "rejection"), help="all if left out"
+    )
     arguments = parser.parse_args()
     extension = build(arguments.compiler)
     environment = sanitizers(arguments.compiler)

@@ -69,7 +69,8 @@ inline void judge(Block& b, int groups) {
   }
 }
 
-// Writes the samples of slots that are done and keeps the others; returns how many those are.
+// Writes the samples of slots that are done and keeps the others; returns how many those are, -1 if one is out of
+// attempts.
 inline int sieve(Block& b, int active, const Draw& d) {
   int kept = 0;
   for (int i = 0; i < active; ++i) {
@@ -78,11 +79,11 @@ inline int sieve(Block& b, int active, const Draw& d) {
     const std::int64_t verdict = lane_of<std::int64_t>(b.verdict, i);
     // A rejected point is written too, for want of a branch; its slot's next one overwrites it.
     for (int k = 0; k < 4; ++k) d.x[4 * slot + k] = lane_of<double, 4>(&b.point[0][k], i);
-    const bool spent = attempts == kMaxAttempts && verdict == 0;
-    d.attempts[slot] = verdict == 1 ? attempts : spent ? kBudgetExceeded : kBoundViolated;
+    if (attempts == kMaxAttempts && verdict == 0) return -1;
+    d.attempts[slot] = verdict == 1 ? attempts : kBoundViolated;
     lane_of<std::uint64_t>(b.slot, kept) = slot;
     lane_of<std::uint64_t>(b.attempt, kept) = static_cast<std::uint64_t>(attempts);
-    kept += verdict == 0 && !spent;
+    kept += verdict == 0;
   }
   return kept;
 }
@@ -104,6 +105,10 @@ void draw(const Target& target, const Envelope& e, const Draw& d) {
     target.place(b, groups);
     judge(b, groups);
     active = sieve(b, active, d);
+    if (active < 0) {  // the others would hardly fare better, and all of them would take very long
+      for (std::size_t slot = d.begin; slot < d.end; ++slot) d.attempts[slot] = kBudgetExceeded;
+      return;
+    }
   }
   target.finish(d);
 }

@@ -173,6 +173,9 @@ def sample_batch(y, throw, first_observation, first_slot, k0, k1, chunks, x, att
             for j in range(n):
                 slot = first_slot + j
                 attempts[i, j] = draw(target, cells, slot, first_observation + i, k0, k1, x[i, j])
+                if attempts[i, j] < 0:  # the others would hardly fare better, and take very long
+                    attempts[i, j:] = attempts[i, j]
+                    break
 
 
 @numba.njit(cache=True)
@@ -182,6 +185,9 @@ def _draw_slots(y, throw, box, tag, log_bound, last, guide, first_slot, observat
     target = _target(y[0], throw)
     for j in range(len(attempts)):
         attempts[j] = draw(target, cells, first_slot + j, observation, k0, k1, x[j])
+        if attempts[j] < 0:
+            attempts[j:] = attempts[j]
+            break
 
 
 @numba.njit(parallel=True, cache=True)
