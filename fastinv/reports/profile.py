@@ -150,8 +150,9 @@ def _notes(profile: Profile) -> list[str]:
 def kernel_table(rows: Sequence[KernelRow], signs: Glyphs) -> Table:
     """Operations over back ends; a reason where there is no time."""
     table = new_table(signs)
-    for i, head in enumerate(("operation", "back end", "ms", "per second", "times slowest")):
-        table.add_column(head, justify="left" if i < 2 else "right", no_wrap=True)
+    for i, head in enumerate(("\noperation", "\nback end", "\nms", "\nper second", "times\nslowest")):
+        # Where the terminal is too narrow, the operation takes a second line; figures are never cut.
+        table.add_column(head, justify="left" if i < 2 else "right", no_wrap=i > 0)
     for row in rows:
         if row.timing is None:
             table.add_row(row.operation, row.backend, signs.dash, signs.dash, signs.dash, style="dim")

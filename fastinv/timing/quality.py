@@ -73,10 +73,9 @@ def warnings_for(times: Sequence[float], *, reached: bool, half_width: float, re
     """
     found = []
     if not reached:
-        width = f"{half_width:.0%}" if half_width < 10 else "more than the median"
+        known = f"known to {half_width:.0%} only" if half_width < 10 else "hardly known"
         found.append(
-            f"the median is known to {width} only (asked for {relative:.0%}) after {len(times)} "
-            "repeats: raise the budget"
+            f"the median is {known} (asked for {relative:.0%}) after {len(times)} repeats: raise the budget"
         )
     third = len(times) // 3
     low, middle, high = quartiles(times)

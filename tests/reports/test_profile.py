@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -123,3 +124,27 @@ def test_kernels_print_reasons() -> None:
     print_kernels(rows, Console(file=file, width=80))
     assert "500M pairs" in file.getvalue()
     assert "MMD, triton: no GPU" in file.getvalue()
+
+
+def test_kernels_figures_are_not_cut_at_80_columns() -> None:
+    file = io.StringIO()
+    title = "exact kinematics, 5 x 1000 samples"
+    rows = [
+        KernelRow(title, "reference", "samples", 5000.0, timing(39.2)),
+        KernelRow(title, "native", "samples", 5000.0, timing(0.5742)),
+    ]
+    print_kernels(rows, Console(file=file, width=80))
+    lines = file.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "0.5742" in file.getvalue()
+    assert "\N{HORIZONTAL ELLIPSIS}" not in file.getvalue()
+
+
+def test_an_interrupted_profile_is_printed() -> None:
+    """The last mode has fewer points than those before."""
+    eager, packed, *rest = PROFILE.modes
+    file = io.StringIO()
+    half = replace(packed, points=packed.points[:1])
+    print_profile(replace(PROFILE, modes=(eager, half, *rest)), Console(file=file, width=80))
+    (row,) = (line for line in file.getvalue().splitlines() if line.strip().startswith("1 000  "))
+    assert row.split()[-2] == "–"
