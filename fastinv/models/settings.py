@@ -130,7 +130,8 @@ class IResNetSettings(LatentMatching):
         max_evaluations: calls of a branch per block and inverse, after which rows are reported.
     """
 
-    blocks: int = 8
+    alpha: float = 5.0
+    blocks: int = 12
     limit: float = 0.97
     tolerance: float = 1e-5
     max_evaluations: int = 100
