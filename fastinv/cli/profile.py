@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fastinv.cli.errors import INTERRUPTED, OK, TERMINATED, Terminated, checking, command
-from fastinv.cli.profile_session import SAVED, Asked, Session, make_folder
 from fastinv.cli.targets import STDOUT, Target, check_targets, run_folder, write_file
 
 if TYPE_CHECKING:
@@ -84,6 +83,7 @@ def profile(
     """
     # torch's profiler, which measures memory, would announce itself on stderr; read when torch is imported.
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    from fastinv.cli.profile_session import Asked, Session
     from fastinv.names import UnknownNameError
     from fastinv.problems import problem as problem_by_name
     from fastinv.problems import problem_names
@@ -125,6 +125,7 @@ def _kernels(problem: Problem, folder: Path | None, targets: Sequence[Target]) -
     """The kernels instead of models: seconds, so saved once they are all known."""
     from rich.console import Console
 
+    from fastinv.cli.profile_session import SAVED, make_folder
     from fastinv.reports.profile import print_kernels
     from fastinv.reports.profile_export import profile_object, to_csv, to_json
     from fastinv.store.provenance import collect_provenance

@@ -107,7 +107,10 @@ def main() -> int:
     extension = build(arguments.compiler)
     environment = sanitizers(arguments.compiler)
     environment["FASTINV_FUZZ_EXAMPLES"] = str(arguments.examples)
-    usable = [*usable_sets(extension, environment), "numba"]
+    # Flows are inverted in C++ only.
+    usable = usable_sets(extension, environment)
+    if arguments.room != ["coupling"]:
+        usable.append("numba")
     parts = arguments.only or usable
     if unknown := set(parts) - set(usable):
         parser.error(f"--only {', '.join(sorted(unknown))}: accepted here: {', '.join(usable)}")
