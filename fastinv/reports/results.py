@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastinv.models.registry import BUILT_IN
 from fastinv.scoring.statistics import Summary, clamp_outliers, summarise
 from fastinv.store import FLOOR, IN_MODE, STAGES, ModelFacts, RunReader, Stage, StageKey
 
@@ -100,7 +101,8 @@ def load_results(
 
     Args:
         run: the run.
-        models: which rows, in this order; None for all that the run knows, in the order they were begun.
+        models: which rows, in this order; None for all that the run knows, in the registry's order,
+            then strangers' in the order they were begun.
         seeds: training seeds to pool; None for all of the run's.
         clamp: clamp outliers before averaging, see `fastinv.scoring.clamp_outliers`.
 
@@ -110,9 +112,11 @@ def load_results(
     settings, stages, facts = run.settings, run.stages(), run.models()
     wanted = tuple(settings["seeds"]) if seeds is None else tuple(seeds)
     provenance = run.provenance
+    places = {name: place for place, name in enumerate(BUILT_IN)}
     results = []
     for problem in settings["problems"]:
-        known = dict.fromkeys(k.model for k in stages if k.problem == problem and k.model != FLOOR)
+        begun = dict.fromkeys(k.model for k in stages if k.problem == problem and k.model != FLOOR)
+        known = sorted(begun, key=lambda name: places.get(name, len(places)))
         loader = _Loader(run, problem, stages, facts, clamp)
         protocol = run.protocol(problem)
         results.append(
