@@ -57,7 +57,7 @@ def preset(name: str) -> Preset:
     Raises:
         UnknownNameError: no such preset; the message lists the close matches.
 
-    Example:
+    Examples:
         >>> preset("smoke").batches
         200
     """

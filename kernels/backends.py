@@ -97,7 +97,7 @@ def available_backends() -> dict[str, BackendStatus]:
     Returns:
         A dictionary from name to `BackendStatus`, in the order in which `backend="auto"` prefers them.
 
-    Example:
+    Examples:
         >>> available_backends()["reference"].available
         True
     """

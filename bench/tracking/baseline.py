@@ -43,7 +43,7 @@ class Reference:
 def machine_class(provenance: dict[str, Any]) -> str:
     """Name of the baseline file: CPU, widest instruction set and number of cores.
 
-    Example:
+    Examples:
         >>> machine_class({"cpu": {"name": "AMD EPYC 9R14", "flags": ["avx2", "avx512f"]}, "cores": 2})
         'amd-epyc-9r14-avx512f-2-cores'
     """

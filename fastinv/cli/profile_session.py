@@ -144,6 +144,8 @@ class Session:
         """What a stop leaves behind, in a few words."""
         if self._homes():
             return "what is measured is saved, and the same command goes on from here"
+        if all(notebook.profile is None for notebook in self.notebooks):
+            return "nothing was measured yet"
         return "nothing is saved, for the models belong to no run (see --run)"
 
     def _measure(self, name: str, tell: OnStep) -> None:

@@ -17,7 +17,7 @@ def sparkline(values: Sequence[float], width: int, levels: str = UNICODE) -> str
         width: signs at most.
         levels: signs from low to high.
 
-    Example:
+    Examples:
         >>> sparkline([8.0, 4.0, 2.0, 1.0], 4, ASCII)
         '#=._'
     """

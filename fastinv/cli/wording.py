@@ -29,7 +29,7 @@ def finished(key: StageKey, seconds: float, headline: Mapping[str, float]) -> st
 def roughly(seconds: float) -> str:
     """An estimate, no more exact than it can be.
 
-    Example:
+    Examples:
         >>> [roughly(s) for s in (3.2, 47.0, 100.0, 1000.0, 4000.0)]
         ['5 s', '45 s', '1 min 45 s', '17 min', '1 h 05 min']
     """

@@ -199,7 +199,7 @@ def model_info(name: str) -> ModelInfo:
     Raises:
         UnknownNameError: no such model.
 
-    Example:
+    Examples:
         >>> model_info("cinn").equations
         '5'
     """
@@ -231,7 +231,7 @@ def model(
         UnknownNameError: an unknown model, preset, treatment or setting; the message lists close matches.
         BudgetError: the preset's budget is too small for the family.
 
-    Example:
+    Examples:
         >>> import fastinv
         >>> model("cinn", fastinv.problem("kinematics"), preset="smoke").latent_dim
         4

@@ -39,7 +39,7 @@ def save(model: PosteriorModel, path: str | Path) -> None:
         model: trained or not.
         path: where to; an existing file is replaced in one step.
 
-    Example:
+    Examples:
         >>> import fastinv, tempfile
         >>> problem = fastinv.problem("kinematics")
         >>> model = fastinv.model("cinn", problem, preset="smoke")

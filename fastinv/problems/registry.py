@@ -51,7 +51,7 @@ def problem(name: str) -> Problem:
         UnknownNameError: no such problem; the message lists the close matches.
         PluginError: another package offers it, and it does not load.
 
-    Example:
+    Examples:
         >>> problem("kinematics").dim_x
         4
     """

@@ -83,7 +83,7 @@ def parse_gate(text: str) -> Gate:
     Raises:
         ComparisonError: another form, or an unknown metric.
 
-    Example:
+    Examples:
         >>> parse_gate("err_post:5%")
         Gate(metric='err_post', tolerance=0.05)
     """

@@ -26,7 +26,7 @@ def export_format(target: str) -> str:
     Raises:
         ValueError: an extension that is not one of .json, .csv and .md.
 
-    Example:
+    Examples:
         >>> export_format("table.md"), export_format("-")
         ('md', 'json')
     """

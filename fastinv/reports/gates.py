@@ -52,7 +52,7 @@ def parse_accuracy_gate(text: str, models: Collection[str]) -> AccuracyGate:
         GateError: another form.
         UnknownNameError: no such model or metric.
 
-    Example:
+    Examples:
         >>> parse_accuracy_gate("cinn.err_post<=0.03", ["cinn"])
         AccuracyGate(model='cinn', metric='err_post', limit=0.03)
     """

@@ -16,7 +16,7 @@ Series = Mapping[str, Sequence[tuple[float, float]]]
 def letters(names: Sequence[str]) -> dict[str, str]:
     """A letter for each name: its own first one that is still free.
 
-    Example:
+    Examples:
         >>> letters(["eager", "compiled", "cudagraph"])
         {'eager': 'e', 'compiled': 'c', 'cudagraph': 'u'}
     """
@@ -30,7 +30,7 @@ def letters(names: Sequence[str]) -> dict[str, str]:
 def short(value: float) -> str:
     """A positive figure in at most five places.
 
-    Example:
+    Examples:
         >>> [short(v) for v in (0.5, 12.3, 999.6, 1234, 250_000, 3.2e6, 4.5e9)]
         ['0.50', '12', '1.0k', '1.2k', '250k', '3.2M', '4.5G']
     """

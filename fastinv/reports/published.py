@@ -55,7 +55,7 @@ _FIGURES: dict[str, dict[str, Published]] = {
 def published(problem: str, model: str) -> Published:
     """The paper's figures of a model on a problem.
 
-    Example:
+    Examples:
         >>> published("kinematics", "cinn").err_post
         0.015
         >>> published("ballistics", "mdn").err_post is None

@@ -32,7 +32,7 @@ ASCII = Glyphs(dash="-", rule="-", other="+", best="*", times="x")
 def glyphs(encoding: str) -> Glyphs:
     """The signs that an encoding can carry.
 
-    Example:
+    Examples:
         >>> glyphs("ascii").dash
         '-'
     """
@@ -46,7 +46,7 @@ def glyphs(encoding: str) -> Glyphs:
 def figure(value: float | None) -> str | None:
     """A score with two to three significant digits, None where there is none.
 
-    Example:
+    Examples:
         >>> [figure(v) for v in (0.0082, 0.03811, 4.3591, 1234.5, -0.00002, None, float("nan"))]
         ['0.0082', '0.0381', '4.36', '1234', '-2.0e-05', None, None]
     """
@@ -67,7 +67,7 @@ def figure(value: float | None) -> str | None:
 def duration(seconds: float) -> str:
     """Seconds as people say them.
 
-    Example:
+    Examples:
         >>> [duration(s) for s in (0.4, 59.7, 61, 3725)]
         ['0.4 s', '60 s', '1 min 01 s', '1 h 02 min']
     """
@@ -84,7 +84,7 @@ def duration(seconds: float) -> str:
 def count(value: int) -> str:
     """A whole number with thousands apart.
 
-    Example:
+    Examples:
         >>> count(212345)
         '212 345'
     """
@@ -94,7 +94,7 @@ def count(value: int) -> str:
 def printable(text: str) -> str:
     """Without control characters: a message may come from anywhere, and a terminal obeys what it is sent.
 
-    Example:
+    Examples:
         >>> printable("a\\x1b[31mb")
         'a [31mb'
     """

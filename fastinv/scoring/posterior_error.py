@@ -58,7 +58,7 @@ def posterior_errors(
     Raises:
         ValueError: NaN or infinity, shapes that do not belong together, fewer than two samples.
 
-    Example:
+    Examples:
         >>> rng = np.random.default_rng(0)
         >>> truth, same, shifted = rng.normal(size=(3, 5, 200, 4))
         >>> far = posterior_errors(shifted + 1.0, truth).biased

@@ -59,7 +59,7 @@ def make_protocol(
 ) -> Protocol:
     """The protocol of a benchmark on the first `observations` of a problem's published observations.
 
-    Example:
+    Examples:
         >>> import fastinv
         >>> problem = fastinv.problem("kinematics")
         >>> a = make_protocol(problem, observations=20, samples=200, counts="rounded")

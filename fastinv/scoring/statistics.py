@@ -57,7 +57,7 @@ def summarise(scores: ArrayLike) -> Summary:
     Raises:
         ValueError: not a vector or matrix.
 
-    Example:
+    Examples:
         >>> s = summarise([1.0, 2.0, 3.0, 4.0])
         >>> s.mean, s.median, s.count
         (2.5, 2.5, 4)
@@ -119,7 +119,7 @@ def clamp_outliers(scores: ArrayLike) -> FloatArray:
     Args:
         scores: shape (B,) or (S, B); the fence of each row is its own. NaN stays NaN.
 
-    Example:
+    Examples:
         >>> clamp_outliers([1.0, 2.0, 3.0, 4.0, 1000.0]).tolist()
         [1.0, 2.0, 3.0, 4.0, 7.0]
     """

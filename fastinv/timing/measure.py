@@ -181,7 +181,7 @@ def measure(
     Raises:
         ValueError: an unknown device, or a cold cache asked of a CPU.
 
-    Example:
+    Examples:
         >>> measure(lambda: sum(range(1000)), plan=Plan(budget_s=0.01)).median_ms > 0
         True
     """
@@ -212,7 +212,7 @@ def measure_all(
         clock: see `measure`.
         on_round: called with the number of each round that is over.
 
-    Example:
+    Examples:
         >>> quick = Plan(budget_s=0.02)
         >>> found = measure_all({"one": lambda: sum(range(100)), "two": lambda: sum(range(9000))}, plan=quick)
         >>> found["one"].median_ms < found["two"].median_ms

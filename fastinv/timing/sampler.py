@@ -130,7 +130,7 @@ def in_lower_precision(model: PosteriorModel, mode: str) -> Iterator[PosteriorMo
 def piece(n: int, most: int) -> int:
     """The largest divisor of n that is at most `most`: pieces of one size need one graph.
 
-    Example:
+    Examples:
         >>> piece(1000, 16384), piece(10**6, 16384)
         (1000, 15625)
     """

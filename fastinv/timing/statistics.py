@@ -22,7 +22,7 @@ def median_interval(ordered: Sequence[float], confidence: float) -> tuple[float,
     Returns:
         Lower and upper end; infinite where there are too few times for that level.
 
-    Example:
+    Examples:
         >>> median_interval([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0], 0.95)
         (2.0, 9.0)
         >>> median_interval([1.0, 2.0], 0.95)
@@ -53,7 +53,7 @@ def quartiles(times: Sequence[float]) -> tuple[float, float, float]:
 def percentile(times: Sequence[float], share: float) -> float:
     """The smallest time that at least `share` of all times do not exceed.
 
-    Example:
+    Examples:
         >>> percentile([3.0, 1.0, 2.0], 0.99)
         3.0
     """

@@ -58,7 +58,7 @@ def fit(
         TrainingDivergedError: NaN or infinity; the model keeps its last good weights.
         CheckpointError: the checkpoint is damaged or belongs to another training.
 
-    Example:
+    Examples:
         >>> import fastinv
         >>> problem = fastinv.problem("kinematics")
         >>> model = fastinv.model("cinn", problem, preset="smoke")

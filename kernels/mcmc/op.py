@@ -84,7 +84,7 @@ def mcmc_kinematics(
         ValueError: y has the wrong shape, is not finite or is out of the arm's reach (the message names the
             observation), or another argument is out of range.
 
-    Example:
+    Examples:
         >>> result = mcmc_kinematics([[0.0, 1.5]], 400, seed=1)
         >>> result.x.shape, bool(result.r_hat[0] < 1.1)
         ((1, 400, 4), True)
@@ -135,7 +135,7 @@ def mcmc_ballistics(
         ValueError: y has the wrong shape, is not finite or is too far (the message names the observation), or
             another argument is out of range.
 
-    Example:
+    Examples:
         >>> result = mcmc_ballistics([[5.0]], 400, seed=1)
         >>> result.x.shape, bool(result.r_hat[0] < 1.1)
         ((1, 400, 4), True)

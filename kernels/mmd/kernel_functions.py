@@ -90,7 +90,7 @@ class Gaussian:
         ValueError: without bandwidths, or with one that is not positive and finite.
         TypeError: for a bandwidth that is not a number.
 
-    Example:
+    Examples:
         >>> Gaussian(0.5, 1.0)(0.0)
         2.0
     """
@@ -124,7 +124,7 @@ class InverseMultiquadric:
         ValueError: without terms, or with a C or a that is not positive and finite.
         TypeError: for a term that is not a pair of numbers.
 
-    Example:
+    Examples:
         >>> InverseMultiquadric((0.2, 0.1), (0.2, 0.5), (0.2, 2.0)) == named_kernel("paper")
         True
     """
@@ -188,7 +188,7 @@ def named_kernel(name: str) -> Kernel:
     Raises:
         ValueError: for an unknown name or a bandwidth that is no positive number.
 
-    Example:
+    Examples:
         >>> named_kernel("gaussian(0.5, 1)")
         Gaussian(bandwidths=(0.5, 1.0))
     """

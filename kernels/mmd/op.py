@@ -50,7 +50,7 @@ def mmd2(
             unknown kernel, or a self term of other data.
         BackendUnavailable: if the back end asked for cannot serve.
 
-    Example:
+    Examples:
         >>> from fastinv.kernels import Gaussian
         >>> x, y = np.zeros((100, 2)), np.ones((50, 2))
         >>> round(float(mmd2(x, y, kernel=Gaussian(1.0))), 4)    # 2 - 2 exp(-1)
@@ -110,7 +110,7 @@ def mmd2_terms(
     Returns:
         The terms, float64, each a scalar for two (n, d) samples, else of shape (B,).
 
-    Example:
+    Examples:
         >>> rng = np.random.default_rng(0)
         >>> terms = mmd2_terms(rng.normal(size=(500, 2)), rng.normal(size=(500, 2)))
         >>> bool(terms.unbiased < terms.biased_at(4000) < terms.biased)
@@ -141,7 +141,7 @@ def self_term(y: Any, kernel: str | Kernel = "paper", *, backend: str = "auto") 
         ValueError: for the median heuristic, and for what `mmd2` rejects.
         TypeError: as `mmd2`.
 
-    Example:
+    Examples:
         >>> y = np.random.default_rng(0).normal(size=(100, 2))
         >>> term = self_term(y)
         >>> bool(mmd2(y + 1.0, y, y_self=term) == mmd2(y + 1.0, y))

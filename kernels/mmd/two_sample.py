@@ -80,7 +80,7 @@ def witness(
         ValueError: as `mmd2`, for points too.
         BackendUnavailable: if the back end asked for cannot serve.
 
-    Example:
+    Examples:
         >>> x, y = np.zeros((10, 1)), np.ones((10, 1))
         >>> witness(x, y, np.array([[0.0], [0.5], [1.0]]), kernel="gaussian").round(4)
         array([ 0.3935,  0.    , -0.3935])
@@ -159,7 +159,7 @@ def permutation_test(
         TypeError: as `mmd2`.
         ValueError: as `mmd2`, and for permutations < 1.
 
-    Example:
+    Examples:
         >>> rng = np.random.default_rng(0)
         >>> test = permutation_test(rng.normal(size=(50, 2)), 2.0 + rng.normal(size=(50, 2)))
         >>> float(test.p_value)

@@ -66,7 +66,7 @@ def philox4x32(
     Returns:
         Four uint32 arrays of the broadcast shape.
 
-    Example:
+    Examples:
         >>> words = philox4x32(0, 0, 0, 0, key=(0, 0))
         >>> [f"{int(w):08x}" for w in words]
         ['6627e8d5', 'e169c58d', 'bc57ac4c', '9b00dbd8']

@@ -108,7 +108,7 @@ def abc(
         ABCShortfallError: see `on_shortfall`.
         BackendUnavailable: the back end cannot serve here.
 
-    Example:
+    Examples:
         >>> result = abc("kinematics", [[0.1, 1.6], [-0.2, 1.8]], 100, tolerance=0.05, seed=1)
         >>> result.x.shape, bool((result.distance < 0.05).all())
         ((2, 100, 4), True)

@@ -106,7 +106,7 @@ def sample_kinematics(
             the observation), or arm, n, seed or first_observation is out of range.
         BackendUnavailable: the back end cannot serve here.
 
-    Example:
+    Examples:
         >>> sample_kinematics([[0.0, 1.5]], 1000, seed=1).shape
         (1, 1000, 4)
     """
@@ -179,7 +179,7 @@ def sample_ballistics(
             throw, n, seed or first_observation is out of range.
         BackendUnavailable: the back end cannot serve here.
 
-    Example:
+    Examples:
         >>> sample_ballistics([[5.0]], 1000, seed=1).shape
         (1, 1000, 4)
     """

@@ -22,7 +22,7 @@ def hidden_widths(width: float, layers: int) -> list[int]:
     A fractional width is spread: some layers get the integer below, the later ones the integer above. This
     makes steps in the number of parameters small enough to meet a small budget.
 
-    Example:
+    Examples:
         >>> hidden_widths(16.5, 4)
         [16, 16, 17, 17]
     """

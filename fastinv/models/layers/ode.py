@@ -15,7 +15,7 @@ Velocity = Callable[[Tensor, float], Tensor]
 def time_grid(steps: int, power: float) -> list[float]:
     """steps + 1 times from 0 to 1; a power above 1 makes the steps near 1 smaller.
 
-    Example:
+    Examples:
         >>> time_grid(2, 2.0)
         [0.0, 0.75, 1.0]
     """

@@ -30,7 +30,7 @@ def rank_deviation(ranks: IntArray, samples: int = CALIBRATION_SAMPLES) -> Float
         ranks: shape (N,), each in 0 ... L.
         samples: L.
 
-    Example:
+    Examples:
         >>> rank_deviation(np.arange(4), samples=3).tolist()
         [0.0, 0.0, 0.0, 0.0]
     """
@@ -50,7 +50,7 @@ def coverage(ranks: IntArray, levels: FloatArray, samples: int = CALIBRATION_SAM
     Returns:
         Shape (K,); equal to the levels for a calibrated model.
 
-    Example:
+    Examples:
         >>> coverage(np.arange(100)[:, None], np.array([0.5, 0.9])).tolist()
         [0.5, 0.9]
     """

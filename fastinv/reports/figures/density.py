@@ -26,7 +26,7 @@ def most_likely(points: FloatArray, bandwidth: float | None = None) -> FloatArra
 
     Source: Comaniciu and Meer (2002), *Mean shift*, IEEE TPAMI 24.
 
-    Example:
+    Examples:
         >>> rng = np.random.default_rng(0)
         >>> heap = rng.normal(3.0, 0.1, size=(300, 1))
         >>> rest = rng.uniform(-5.0, 5.0, size=(100, 1))
@@ -83,7 +83,7 @@ def contour(points: FloatArray, share: float, smallest: float) -> Contour:
         share: in (0, 1).
         smallest: bandwidth at least, so that points that all coincide still have a visible contour.
 
-    Example:
+    Examples:
         >>> rng = np.random.default_rng(0)
         >>> c = contour(rng.normal(size=(2000, 2)), 0.97, 0.01)
         >>> inside = (c.density > c.level).sum() * (c.x[1] - c.x[0]) * (c.y[1] - c.y[0])

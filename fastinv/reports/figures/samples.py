@@ -100,7 +100,7 @@ def ranks(x: FloatArray, samples: FloatArray, rng: np.random.Generator) -> IntAr
     Returns:
         Shape (N, d), each in 0 ... L.
 
-    Example:
+    Examples:
         >>> ranks(np.array([[0.5]]), np.array([[[0.1], [0.2], [0.9]]]), np.random.default_rng(0)).tolist()
         [[2]]
     """

@@ -43,7 +43,7 @@ def joints(x: FloatArray) -> FloatArray:
     Returns:
         Shape (n, 4, 2), (horizontal, vertical).
 
-    Example:
+    Examples:
         >>> joints(np.zeros((1, 4)))[0].tolist()
         [[0.0, 0.0], [0.5, 0.0], [1.0, 0.0], [2.0, 0.0]]
     """

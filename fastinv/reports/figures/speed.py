@@ -24,7 +24,7 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
 
     Of several equal points the first counts.
 
-    Example:
+    Examples:
         >>> pareto_front([(1.0, 5.0), (2.0, 2.0), (3.0, 3.0), (4.0, 1.0)])
         [0, 1, 3]
     """

@@ -123,7 +123,7 @@ _OTHERS = tuple(
 def looks(names: Iterable[str]) -> dict[str, Look]:
     """A look for each model: fixed for the built-in ones, in order of their names for others.
 
-    Example:
+    Examples:
         >>> looks(["cinn"])["cinn"].marker
         'o'
     """

@@ -173,7 +173,7 @@ def _row(
 def _key(text: str | None) -> str:
     """What a text is sorted by: the first number in it, else itself.
 
-    Example:
+    Examples:
         >>> _key("212 345"), _key("[0.02 0.03]"), _key("<1e-15"), _key("yes"), _key(None)
         ('212345', '0.02', '1e-15', 'yes', '')
     """

@@ -50,7 +50,7 @@ def _row(place: Place) -> str:
 def escaped(text: str) -> str:
     """Text that Markdown shows as it is: no markup, no link, no mention of a user.
 
-    Example:
+    Examples:
         >>> escaped("[x](javascript:1) | <b> @me")
         '&#91;x&#93;&#40;javascript&#58;1&#41; &#124; &#60;b&#62; &#64;me'
     """
