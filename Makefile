@@ -9,6 +9,9 @@ BUILD  := pyproject.toml constraints.txt CMakeLists.txt $(shell find kernels -na
 # Said once, after an install: what is slower without the extension.
 SAY_BACKEND := $(BIN)/python -c "from fastinv.kernels import available_backends as b; n = b()['native']; n.available or print('note:', n.detail + '; Numba serves instead: same results, slower MMD and samplers. See: fastinv doctor')"
 
+# cmake is among the development tools; a bare machine has none.
+WITH_CMAKE := PATH="$(abspath $(BIN)):$$PATH"
+
 .DEFAULT_GOAL := help
 .PHONY: help bench bench-check bench-baseline bench-peers test test-slow warnings coverage sanitize lint format types docs dist build clean
 
@@ -51,14 +54,14 @@ bench-peers: $(VENV)/.developing ## MMD and flows beside other libraries, into b
 	$(BIN)/python bench/mmd_cpu.py --task gaussian --output bench/results/mmd_cpu
 	$(BIN)/python bench/flow_peers.py --output bench/results/flow_peers
 
-warnings: $(VENV)/.developing ## the C++ compiled with -Wall -Wextra -Wpedantic as errors (needs cmake)
-	$(BIN)/python tests/compiler_warnings.py $(ARGS)
+warnings: $(VENV)/.developing ## the C++ compiled with -Wall -Wextra -Wpedantic as errors
+	$(WITH_CMAKE) $(BIN)/python tests/compiler_warnings.py $(ARGS)
 
 coverage: $(VENV)/.developing ## branch coverage of every room (many minutes)
 	$(BIN)/python tests/coverage_by_room.py $(ARGS)
 
-sanitize: $(VENV)/.developing ## odd arrays through the C++ under AddressSanitizer and UBSan (needs cmake)
-	$(BIN)/python tests/kernels/sanitize.py $(ARGS)
+sanitize: $(VENV)/.developing ## odd arrays through the C++ under AddressSanitizer and UBSan
+	$(WITH_CMAKE) $(BIN)/python tests/kernels/sanitize.py $(ARGS)
 
 lint: $(VENV)/.developing ## style, formatting and the direction of imports
 	$(BIN)/ruff check .

@@ -48,12 +48,13 @@ def try_out(wheel: Path, rooms: list[str]) -> None:
         venv.create(place / "venv", with_pip=True)
         python = str(place / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python")
         pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-        tools = ["pytest", "pytest-timeout", "pytest-benchmark", "hypothesis"]
+        tools = ["pytest", "pytest-timeout", "pytest-benchmark", "pytest-xdist", "hypothesis"]
         run([*pip, "-c", str(ROOT / "constraints.txt"), str(wheel), *tools], place)
         shutil.copytree(ROOT / "tests", place / "tests")
         shutil.copy(ROOT / "pyproject.toml", place)
         run([python, "-c", SAY], place)
-        run([python, "-m", "pytest", *(f"tests/{room}" for room in rooms)], place)
+        parallel = ["--numprocesses", "auto", "--dist", "loadfile"]
+        run([python, "-m", "pytest", *parallel, *(f"tests/{room}" for room in rooms)], place)
 
 
 def main() -> None:
