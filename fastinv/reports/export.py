@@ -167,7 +167,7 @@ def to_markdown(results: Sequence[ProblemResult]) -> str:
 
 def _markdown_table(result: ProblemResult, group: Group) -> str:
     columns = (NAME, *group.columns)
-    heads = [" ".join(column.head.split()) for column in columns]
+    heads = [column.plain_head for column in columns]
     lines = [
         f"### {group.heading}\n",
         f"| {' | '.join(heads)} |",

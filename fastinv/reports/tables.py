@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.box import Box
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.measure import Measurement
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from fastinv.reports.columns import MODELS, NAME, POSTERIOR, RESIMULATION, Column, Group, best_rows
+from fastinv.reports.columns import MODELS, NAME, POSTERIOR, RATIO, RESIMULATION, Column, Group, best_rows
 from fastinv.reports.published import published
 from fastinv.reports.reading import reading
 from fastinv.reports.results import ProblemResult, Row
 from fastinv.reports.text import Glyphs, count, glyphs, printable
 
-WIDE = 124
+WIDE = 146
 
 
 def print_results(results: Sequence[ProblemResult], console: Console) -> None:
@@ -58,18 +59,21 @@ def _table(result: ProblemResult, group: Group, signs: Glyphs, console: Console)
 
 def _build(result: ProblemResult, columns: Sequence[Column], signs: Glyphs) -> Table:
     table = new_table(signs)
-    for i, column in enumerate(columns):
-        table.add_column(column.head, justify="left" if i == 0 else "right", no_wrap=True, vertical="bottom")
+    table.padding = (0, 0, 0, 0)
+    gaps = [0 if column.tight or column is columns[-1] else 1 for column in columns]
+    for i, (column, gap) in enumerate(zip(columns, gaps, strict=True)):
+        side: JustifyMethod = "left" if i == 0 else "right"
+        head = Padding(Text(column.head), (0, gap, 0, 0))
+        table.add_column(head, justify=side, no_wrap=True, vertical="bottom")
     rows = result.rows
     best = [best_rows(column, rows) for column in columns]
     for row in (result.floor, *rows):
-        table.add_row(
-            *(
-                _cell(column, result, row, signs, row.name in names)
-                for column, names in zip(columns, best, strict=True)
-            ),
-            style="dim" if row is result.floor else "",
+        cells = (
+            _cell(column, result, row, signs, row.name in names)
+            for column, names in zip(columns, best, strict=True)
         )
+        padded = (Padding(cell, (0, gap, 0, 0)) for cell, gap in zip(cells, gaps, strict=True))
+        table.add_row(*padded, style="dim" if row is result.floor else "")
     return table
 
 
@@ -108,6 +112,8 @@ def _notes(result: ProblemResult, signs: Glyphs) -> list[str]:
     if result.clamped:
         notes.append("Outliers were clamped at Q3 + 1.5 (Q3 - Q1) before averaging.")
     shown = [published(result.problem, row.name) for row in result.rows]
+    if any(p.err_post for p in shown):
+        notes.append(RATIO)
     if result.has_counts and result.counts != "continuous" and any(p.err_post for p in shown):
         notes.append(f"{signs.other} The paper treated the count as continuous; here it is {result.counts}.")
     for row in (result.floor, *result.rows):

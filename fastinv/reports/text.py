@@ -64,6 +64,22 @@ def figure(value: float | None) -> str | None:
     return f"{value:.2f}" if size < 9.995 else f"{value:.1f}" if size < 99.95 else f"{value:.0f}"
 
 
+def ratio(value: float | None) -> str | None:
+    """A factor in five characters at most, None where there is none.
+
+    Examples:
+        >>> [ratio(v) for v in (0.004, 0.5678, 1.684, 16.9, 123456.0, None)]
+        ['<0.01', '0.57', '1.7', '17', '1e+05', None]
+    """
+    if value is None or not math.isfinite(value):
+        return None
+    if value < 0.0095:
+        return "<0.01"
+    if value < 0.995:
+        return f"{value:.2f}"
+    return f"{value:.1f}" if value < 9.95 else f"{value:.0f}" if value < 1e5 else f"{value:.0e}"
+
+
 def duration(seconds: float) -> str:
     """Seconds as people say them.
 

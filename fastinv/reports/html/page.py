@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MAX_SETTING = 300
 # Headings that need the name of their error where they stand alone.
-AMBIGUOUS = ("95% interval", "median", "unbiased mean", "mean at 4000", "paper at 4000", "paper mean")
+AMBIGUOUS = ("95% interval", "median", "unbiased", "mean at 4000", "paper (4000)", "paper", "ratio")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
@@ -189,7 +189,7 @@ def _columns() -> list[tuple[str, Column]]:
     found = []
     for prefix, group in groups:
         for column in group.columns:
-            head = " ".join(column.head.replace("-\n", "").split())
+            head = column.plain_head
             found.append((prefix + head if head in AMBIGUOUS else head, column))
     return found
 
