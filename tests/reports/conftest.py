@@ -62,13 +62,13 @@ class Browser:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)["value"]
 
-    def open(self, page: Path, width: int, *, dark: bool = False) -> None:
-        """Load a page in a window of that width."""
+    def open(self, page: Path, width: int, *, dark: bool = False, paper: bool = False) -> None:
+        """Load a page in a window of that width, or as it is printed on paper of that width."""
         self.tell(
             "Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=False
         )
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-        self.tell("Emulation.setEmulatedMedia", features=scheme)
+        self.tell("Emulation.setEmulatedMedia", media="print" if paper else "", features=scheme)
         self._call("POST", f"{self._session}/url", {"url": page.as_uri()})
 
     def tell(self, command: str, **parameters: Any) -> Any:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from fastinv.reports import ProblemResult, Row, load_results
-from fastinv.reports.html import render_page
+from fastinv.reports.html import InlineFigure, render_page
+from fastinv.reports.html.page import _alone
 from fastinv.reports.making import make_report
 from fastinv.store import RunReader
 
@@ -126,6 +127,33 @@ def test_in_a_browser_it_fits_the_width(browser, page: Path, width: int) -> None
             browser.run("const t = document.querySelector('.table'); return t.scrollWidth - t.clientWidth")
             <= 1
         )
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_in_a_browser_it_prints_on_a_page(browser, page: Path, dark: bool) -> None:  # type: ignore[no-untyped-def]
+    """190 mm between the margins of A4 are 718 pixels; whoever reads it dark prints it on white all the same."""
+    browser.open(page, 718, dark=dark, paper=True)
+    assert browser.run("return document.documentElement.scrollWidth") <= 718
+    parts = "[...document.querySelectorAll('.results tr > *')]"
+    assert browser.run(f"return {parts}.every((cell) => cell.scrollWidth <= cell.clientWidth + 1)")
+    # Cells stand under their headings, group by group.
+    starts = browser.run(
+        "return [...document.querySelectorAll('.results .starts')].map((e) => e.getBoundingClientRect().left)"
+    )
+    assert len(set(starts)) == 1
+    assert len(starts) == 3 * 2 * 5  # groups, problems, rows with the head
+    assert browser.run("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert browser.run("return getComputedStyle(document.querySelector('nav')).display") == "none"
+
+
+@pytest.mark.parametrize(
+    ("widths", "alone"),
+    [("", ""), ("wnnw", ""), ("wnw", "b"), ("nnn", "c"), ("nwnnnw", "ae"), ("w", "")],
+)
+def test_a_narrow_figure_without_a_neighbour_is_alone(widths: str, alone: str) -> None:
+    names = "abcdef"
+    figures = [InlineFigure(n, "", "", "", "", w == "w") for n, w in zip(names, widths, strict=False)]
+    assert "".join(_alone(figures)) == alone
 
 
 def test_in_a_browser_the_keyboard_sorts(browser, page: Path) -> None:  # type: ignore[no-untyped-def]

@@ -118,6 +118,7 @@ _WORLDS = {
     "ballistics": "Below the ground: density of the impacts; triangle: y*.",
     "ballistics-2021code": "Below the ground: density of the impacts; triangle: y*.",
 }
+_PRIORS = {name: f"{text.rpartition(';')[0]}." for name, text in _WORLDS.items()}
 
 
 def draw_all(
@@ -129,7 +130,10 @@ def draw_all(
         all_data: one for each problem; reasons for figures that cannot be drawn are added to its notes.
         on_step: told what is being drawn.
     """
-    caption = "What the prior says before anything is observed."
+    drawn = (_PRIORS.get(data.problem.name, "") for data in all_data)
+    caption = " ".join(
+        dict.fromkeys(("What the prior says before anything is observed.", *filter(None, drawn)))
+    )
     draw: Draw = partial(draw_priors, [data.problem for data in all_data])
     yield from _settled(all_data[0], "priors", "", "Priors", caption, draw)
     for data in all_data:
@@ -159,7 +163,7 @@ def _settled(
             figure = draw()
             if figure is None:
                 return
-            figure.draw_without_rendering()
+            _lay_out(figure)
         except (ValueError, ArithmeticError, RuntimeError) as error:
             # Scores of hopeless models reach beyond what axes can show; that must not cost the other figures.
             data.notes.append(f"figure {name} is left out: {' '.join(str(error).split())[:200]}")
@@ -167,6 +171,15 @@ def _settled(
         # Three formats of one figure need only one layout.
         figure.set_layout_engine("none")
         yield Drawing(name, problem, title, caption, figure)
+
+
+def _lay_out(figure: Figure) -> None:
+    """Settle where everything is."""
+    figure.draw_without_rendering()
+    if any(ax.get_aspect() != "auto" for ax in figure.axes):
+        # Axes of equal scales take their shape while they are drawn, and only then it is known what
+        # room their titles need.
+        figure.draw_without_rendering()
 
 
 def write(drawing: Drawing, folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:

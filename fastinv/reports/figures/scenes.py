@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -29,7 +30,7 @@ SHARE = 0.97
 ARM_BANDWIDTH, IMPACT_BANDWIDTH = 0.015, 0.04
 # (horizontal, vertical) limits: of a posterior, and of the prior, which reaches further.
 ARM_VIEW: View = ((-0.45, 2.35), (-1.35, 1.35))
-ARM_PRIOR_VIEW: View = ((-1.0, 2.4), (-1.9, 1.9))
+ARM_PRIOR_VIEW: View = ((-1.1, 2.5), (-2.5, 2.5))
 THROW_VIEW: View = ((-2.0, 11.0), (-2.2, 6.2))
 THROW_PRIOR_VIEW: View = ((-2.0, 18.0), (-2.6, 8.5))
 
@@ -88,7 +89,8 @@ def draw_arms(ax: Axes, problem: Problem, x: FloatArray, colour: str, view: View
     ax.contour(c.x, c.y, c.density, levels=[c.level], colors=[INK], linewidths=0.8, zorder=4)
     likely = joints(most_likely(x)[None])[0]
     ax.plot(*likely.T, color=INK, linewidth=1.3, marker="o", markersize=2.2, zorder=5)
-    ax.set(xlim=view[0], ylim=view[1], aspect="equal", xticks=(0, 1, 2), yticks=(-1, 0, 1))
+    ax.set(xlim=view[0], ylim=view[1], aspect="equal")
+    ax.set(xticks=range(3), yticks=range(math.ceil(view[1][0]), math.floor(view[1][1]) + 1))
     _say_what_is_outside(ax, ends, view)
 
 

@@ -40,14 +40,15 @@ def draw_speed(data: FigureData) -> Figure | None:
     rows = [row for row in data.scored if row.inference_ms and row.scores["err_post"].mean > 0.0]
     if len(rows) < 2:
         return None
-    figure = new_figure(COLUMN_WIDTH, 3.0)
+    figure = new_figure(COLUMN_WIDTH, 3.15)
     ax = figure.subplots()
     ax.set(xscale="log", yscale="log", xlabel="ms for 1000 samples of one y*", ylabel="Err_post, mean")
     points = [(row.inference_ms or 0.0, row.scores["err_post"].mean) for row in rows]
     front = np.array([points[i] for i in pareto_front(points)])
     ax.step(
-        front[:, 0], front[:, 1], where="post", color=TRUTH, linewidth=0.9, linestyle=(0, (3, 2)), zorder=1
-    )
+        front[:, 0], front[:, 1], where="post", color=TRUTH, linewidth=0.9, linestyle=(0, (3, 2)), zorder=1,
+        label="Pareto front: no other is better in both",
+    )  # fmt: skip
     for row, point in zip(rows, points, strict=True):
         look, score = data.looks[row.name], row.scores["err_post"]
         ax.plot(*point, marker=look.marker, color=look.colour, markersize=5.5, linestyle="none", zorder=3)
@@ -63,5 +64,6 @@ def draw_speed(data: FigureData) -> Figure | None:
     ax.grid(which="major")
     plain_decades(ax.xaxis)
     plain_decades(ax.yaxis)
+    figure.legend(loc="outside lower center")
     place_labels(ax, points, [data.title(row.name) for row in rows], ax.lines)
     return figure

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import fastinv
-from fastinv.reports.columns import MODELS, POSTERIOR, RESIMULATION, Column, best_rows
+from fastinv.reports.columns import MODELS, POSTERIOR, RATIO, RESIMULATION, Column, best_rows
 from fastinv.reports.published import COUNTS, published
 from fastinv.reports.reading import reading
 from fastinv.reports.results import ProblemResult, Row
@@ -35,13 +35,30 @@ class Cell:
         text: what it shows.
         key: what rows are sorted by: a number, or text; empty where there is nothing.
         head: heading of its column, shown beside it on a phone.
+        starts: whether it begins a line where a row is printed in several.
         best: whether it is the best of its column.
     """
 
     text: str
     key: str
     head: str
+    starts: bool
     best: bool = False
+
+    @property
+    def classes(self) -> str:
+        """What the style sheet has to know of it."""
+        kinds = {"starts": self.starts, "best": self.best, "none": not self.key}
+        return " ".join(name for name, holds in kinds.items() if holds)
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A column with a heading that can stand alone, as it does on a phone."""
+
+    head: str
+    starts: bool
+    column: Column
 
 
 @dataclass(frozen=True)
@@ -63,10 +80,12 @@ class Section:
     result: ProblemResult
     summary: str
     reading: tuple[str, ...]
-    heads: tuple[str, ...]
+    heads: tuple[_Shown, ...]
     rows: tuple[TableRow, ...]
     failures: tuple[tuple[str, str], ...]
+    ratio: str
     other_counts: bool
+    alone: tuple[str, ...]
     figures: tuple[InlineFigure, ...]
 
 
@@ -126,19 +145,35 @@ def render_page(
 
 def _section(result: ProblemResult, figures: Sequence[InlineFigure]) -> Section:
     columns = _columns()
-    best = [best_rows(column, result.rows) for _, column in columns]
+    best = [best_rows(shown.column, result.rows) for shown in columns]
+    known = any(published(result.problem, row.name).err_post for row in result.rows)
     other = result.has_counts and result.counts != COUNTS
+    drawn = tuple(figure for figure in figures if figure.problem == result.problem)
     return Section(
         anchor=_anchor(result.problem),
         result=result,
         summary=_summary(result),
         reading=tuple(reading(result, UNICODE)),
-        heads=("model", *(head for head, _ in columns)),
+        heads=tuple(columns),
         rows=tuple(_row(result, row, columns, best) for row in (result.floor, *result.rows)),
         failures=tuple((row.name, row.error or "") for row in result.rows if row.status == "failed"),
-        other_counts=other and any(published(result.problem, row.name).err_post for row in result.rows),
-        figures=tuple(figure for figure in figures if figure.problem == result.problem),
+        ratio=RATIO if known else "",
+        other_counts=other and known,
+        alone=_alone(drawn),
+        figures=drawn,
     )
+
+
+def _alone(figures: Sequence[InlineFigure]) -> tuple[str, ...]:
+    """Narrow figures that have no other one beside them."""
+    found: list[str] = []
+    left = ""  # the figure that waits for one at its right
+    for figure in figures:
+        if figure.wide:
+            found, left = [*found, left] if left else found, ""
+        else:
+            left = "" if left else figure.name
+    return (*found, left) if left else tuple(found)
 
 
 def _summary(result: ProblemResult) -> str:
@@ -151,16 +186,16 @@ def _summary(result: ProblemResult) -> str:
     return f"{text}, outliers clamped." if result.clamped else f"{text}."
 
 
-def _row(
-    result: ProblemResult, row: Row, columns: Sequence[tuple[str, Column]], best: Sequence[set[str]]
-) -> TableRow:
+def _row(result: ProblemResult, row: Row, columns: Sequence[_Shown], best: Sequence[set[str]]) -> TableRow:
     cells = []
-    for (head, column), names in zip(columns, best, strict=True):
+    for one, names in zip(columns, best, strict=True):
+        column = one.column
         text = column.text(result, row, UNICODE)
         value = column.rank(row) if column.rank is not None else None
         key = _key(text) if value is None else repr(value)
         shown = UNICODE.dash if text is None else text
-        cells.append(Cell(shown, key, head, row is not result.floor and row.name in names))
+        leads = row is not result.floor and row.name in names
+        cells.append(Cell(shown, key, one.head, one.starts, leads))
     return TableRow(
         anchor=f"{_anchor(result.problem)}-{_anchor(row.name)}",
         name=row.name,
@@ -183,14 +218,13 @@ def _key(text: str | None) -> str:
     return number[0] if number is not None else text
 
 
-def _columns() -> list[tuple[str, Column]]:
-    """The table's columns with headings that can stand alone, as they do on a phone."""
+def _columns() -> list[_Shown]:
     groups = (("Err_post ", POSTERIOR), ("Err_resim ", RESIMULATION), ("", MODELS))
     found = []
     for prefix, group in groups:
-        for column in group.columns:
+        for i, column in enumerate(group.columns):
             head = column.plain_head
-            found.append((prefix + head if head in AMBIGUOUS else head, column))
+            found.append(_Shown(prefix + head if head in AMBIGUOUS else head, i == 0, column))
     return found
 
 
