@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import signal
 import sys
 from types import FrameType
 
 INTERRUPTED = 130
+PLAIN = {"↔": "<->", "×": "x", "–": "-", "…": "...", "†": "+"}
 
 __all__ = ["main"]
 
@@ -33,10 +35,12 @@ def interruptible() -> None:
 
 
 def _run() -> None:
+    codecs.register_error("fastinv.replace", _replace)
+    plain = _asks_for_ascii()
     for stream in (sys.stdout, sys.stderr):
         # A sign that the terminal's encoding lacks must never end a run of hours.
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(encoding="ascii" if plain else None, errors="fastinv.replace")
     try:
         from fastinv.cli.app import app
 
@@ -47,6 +51,20 @@ def _run() -> None:
         # The reader of our output went away (`fastinv list | head`); that is no failure.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+
+
+def _replace(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Signs that an encoding lacks: the nearest ones that every encoding has."""
+    assert isinstance(error, UnicodeEncodeError)
+    signs = error.object[error.start : error.end]
+    return "".join(PLAIN.get(sign, "?") for sign in signs), error.end
+
+
+def _asks_for_ascii() -> bool:
+    """Whether the locale is C beyond doubt; Python writes UTF-8 there all the same (PEP 540)."""
+    if "PYTHONIOENCODING" in os.environ or "PYTHONUTF8" in os.environ:
+        return False
+    return os.environ.get("LC_ALL") in ("C", "POSIX")
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

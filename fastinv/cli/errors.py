@@ -41,20 +41,23 @@ def command(body: Callable[P, int | None]) -> Callable[P, None]:
 
     @functools.wraps(body)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        from fastinv.store.errors import StoreError
-
         signal.signal(signal.SIGTERM, _terminate)
         try:
             interruptible()
             code = body(*args, **kwargs)
         except UsageError as error:
             fail(str(error), USAGE)
-        except StoreError as error:
-            fail(str(error), FAILED)
         except Terminated:
             fail("terminated", TERMINATED)
         except KeyboardInterrupt:
             fail("interrupted", INTERRUPTED)
+        except Exception as error:
+            # Only now: the store takes longer to import than most commands take to answer.
+            from fastinv.store.errors import StoreError
+
+            if isinstance(error, StoreError):
+                fail(str(error), FAILED)
+            raise
         sys.exit(code or OK)
 
     return run

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fastinv.cli.errors import UsageError
+
 if TYPE_CHECKING:
     from fastinv.reports import ProblemResult
 
@@ -33,8 +35,17 @@ class Target:
 
 
 def run_folder(runs: Path, name: str) -> Path:
-    """The folder of a run that was given by name or as a path."""
-    return runs / name if (runs / name).is_dir() else Path(name)
+    """The folder of a run that was given by name or as a path.
+
+    Raises:
+        UsageError: there is no such folder.
+    """
+    for folder in (runs / name, Path(name)):
+        if folder.is_dir():
+            return folder
+    known = sorted(path.name for path in runs.iterdir() if path.is_dir()) if runs.is_dir() else []
+    there = f"; known: {', '.join(known[:8])}{', ...' if len(known) > 8 else ''}" if known else ""
+    raise UsageError(f"there is no run at {name}{there}")
 
 
 def check_targets(names: Sequence[str], forms: Sequence[str] | None = None) -> list[Target]:

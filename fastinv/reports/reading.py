@@ -43,9 +43,12 @@ def _against_paper(result: ProblemResult, scored: list[Row]) -> list[str]:
     if not known:
         return []
     worse = [row.name for row, paper in known if row.scores["err_post_4000"].mean > paper]
-    total = f"{len(known)} model{'s' if len(known) > 1 else ''} with a published Err_post"
     counted = f" (counts there: {COUNTS})" if result.has_counts and result.counts != COUNTS else ""
+    if len(known) == 1:
+        how = "worse" if worse else "no worse"
+        return [f"{known[0][0].name} scores {how} at 4000 samples than published{counted}."]
+    total = f"{len(known)} models with a published Err_post{counted}"
     if not worse:
-        return [f"Of {total}{counted}, none scores worse at 4000 samples than published."]
+        return [f"Of {total}, none scores worse at 4000 samples than published."]
     verb = "scores" if len(worse) == 1 else "score"
-    return [f"Of {total}{counted}, {len(worse)} {verb} worse at 4000 samples: {', '.join(worse)}."]
+    return [f"Of {total}, {len(worse)} {verb} worse at 4000 samples: {', '.join(worse)}."]

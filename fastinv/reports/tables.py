@@ -112,7 +112,7 @@ def _notes(result: ProblemResult, signs: Glyphs) -> list[str]:
     if result.clamped:
         notes.append("Outliers were clamped at Q3 + 1.5 (Q3 - Q1) before averaging.")
     shown = [published(result.problem, row.name) for row in result.rows]
-    if any(p.err_post for p in shown):
+    if any(p.err_post and row.scores for p, row in zip(shown, result.rows, strict=True)):
         notes.append(RATIO)
     if result.has_counts and result.counts != "continuous" and any(p.err_post for p in shown):
         notes.append(f"{signs.other} The paper treated the count as continuous; here it is {result.counts}.")

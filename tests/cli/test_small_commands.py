@@ -118,8 +118,12 @@ def test_observations_refuses(arguments: tuple[str, ...], message: str) -> None:
 
 def test_export_of_a_run_that_is_not_there() -> None:
     result = cli("export", "nothing", "--to", "-")
-    assert result.exit_code == 1
-    assert "no run at nothing" in result.stderr
+    assert result.exit_code == 2
+    assert result.stderr == "fastinv: there is no run at nothing\n"
+    Path("runs/one").mkdir(parents=True)
+    assert cli("report", "nothing").stderr == "fastinv: there is no run at nothing; known: one\n"
+    # A folder that is none is a run that cannot be read.
+    assert cli("report", "one").exit_code == 1
 
 
 def test_compare(tmp_path: Path) -> None:
@@ -136,7 +140,7 @@ def test_compare(tmp_path: Path) -> None:
     refused = cli("compare", "a", "c")
     assert refused.exit_code == 2
     assert "different protocols" in refused.stderr
-    assert cli("compare", "a", "nothing").exit_code == 1
+    assert cli("compare", "a", "nothing").exit_code == 2
 
 
 def test_compare_exits_with_3_on_a_regression(tmp_path: Path) -> None:

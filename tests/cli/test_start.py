@@ -58,3 +58,15 @@ cli.main()
 def test_nohup_stays_deaf() -> None:
     result = subprocess.run([sys.executable, "-c", DEAF], capture_output=True, text=True, check=True)
     assert "multiquadrics" in result.stdout
+
+
+def test_a_locale_without_unicode_gets_none() -> None:
+    """Python writes UTF-8 there all the same; a terminal that shows ASCII would show rubbish."""
+    hidden = ("PYTHONUTF8", "PYTHONIOENCODING")
+    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    command = [sys.executable, "-c", START, "list", "models"]
+    plain = subprocess.run(command, capture_output=True, check=True, env={**environment, "LC_ALL": "C"})
+    assert plain.stdout.isascii()
+    assert b"x <-> [y, z]" in plain.stdout
+    rich = subprocess.run(command, capture_output=True, check=True, env={**environment, "LC_ALL": "C.UTF-8"})
+    assert "x ↔ [y, z]" in rich.stdout.decode()

@@ -155,6 +155,15 @@ def test_the_reading_says_who_is_best_and_who_falls_short(result: ProblemResult)
     assert reading(replace(result, rows=()), UNICODE) == []
 
 
+def test_the_reading_of_one_published_model(result: ProblemResult) -> None:
+    sentences = reading(replace(result, rows=result.rows[:1]), UNICODE)
+    assert sentences[1] == "inn scores worse at 4000 samples than published (counts there: continuous)."
+
+
+def test_before_anything_is_scored_there_is_no_word_of_ratios(result: ProblemResult) -> None:
+    assert "Ratio" not in shown(replace(result, rows=(Row("cinn", "skipped"),)), 80)
+
+
 def test_json_has_null_where_there_is_no_figure(result: ProblemResult) -> None:
     models = {m["name"]: m for m in json.loads(render([result], "json"))["models"]}
     assert models["mdn"]["err_post"] == {"mean": None, "median": None, "ci95": None, "unbiased_mean": None}

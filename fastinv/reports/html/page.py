@@ -146,7 +146,7 @@ def render_page(
 def _section(result: ProblemResult, figures: Sequence[InlineFigure]) -> Section:
     columns = _columns()
     best = [best_rows(shown.column, result.rows) for shown in columns]
-    known = any(published(result.problem, row.name).err_post for row in result.rows)
+    known = any(published(result.problem, row.name).err_post and row.scores for row in result.rows)
     other = result.has_counts and result.counts != COUNTS
     drawn = tuple(figure for figure in figures if figure.problem == result.problem)
     return Section(
