@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fastinv.cli.completion import models, presets, problems
 from fastinv.cli.errors import (
     ACCURACY,
     FAILED,
@@ -36,7 +37,11 @@ def bench(
     problem: Annotated[
         str,
         typer.Option(
-            "--problem", "-p", metavar="NAME", help="A problem's name, or 'all' for the paper's two."
+            "--problem",
+            "-p",
+            metavar="NAME",
+            help="A problem's name, or 'all' for the paper's two.",
+            autocompletion=problems,
         ),
     ] = "kinematics",
     model: Annotated[
@@ -45,11 +50,13 @@ def bench(
             "--model",
             "-m",
             metavar="MODEL",
+            autocompletion=models,
             help="A model or a group (all, paper, additions, baselines); repeatable. Default: all.",
         ),
     ] = None,
     preset: Annotated[
-        str, typer.Option(metavar="NAME", help="Sizes: smoke, quick, standard or paper.")
+        str,
+        typer.Option(metavar="NAME", help="Sizes: smoke, quick, standard or paper.", autocompletion=presets),
     ] = "quick",
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of the training. Default: 0.")] = None,
     seeds: Annotated[str | None, typer.Option(metavar="LIST", help="Several seeds, as in 0,1,2.")] = None,

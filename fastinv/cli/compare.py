@@ -7,14 +7,25 @@ from typing import Annotated
 
 import typer
 
+from fastinv.cli import completion
 from fastinv.cli.errors import OK, REGRESSION, checking, command
 from fastinv.cli.targets import run_folder
 
 
 @command
 def compare(
-    first: Annotated[str, typer.Argument(help="Name or folder of the run before.", show_default=False)],
-    second: Annotated[str, typer.Argument(help="Name or folder of the run after.", show_default=False)],
+    first: Annotated[
+        str,
+        typer.Argument(
+            help="Name or folder of the run before.", show_default=False, autocompletion=completion.runs
+        ),
+    ],
+    second: Annotated[
+        str,
+        typer.Argument(
+            help="Name or folder of the run after.", show_default=False, autocompletion=completion.runs
+        ),
+    ],
     fail_on: Annotated[
         list[str] | None,
         typer.Option(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fastinv.cli import completion
 from fastinv.cli.errors import checking, command
 from fastinv.cli.targets import check_targets, export_all, run_folder, write_file
 
@@ -15,7 +16,12 @@ FORMATS = ("json", "csv", "md", "parquet")
 
 @command
 def export(
-    run: Annotated[str, typer.Argument(help="Name of a run, or its folder.", show_default=False)],
+    run: Annotated[
+        str,
+        typer.Argument(
+            help="Name of a run, or its folder.", show_default=False, autocompletion=completion.runs
+        ),
+    ],
     to: Annotated[
         list[str],
         typer.Option(

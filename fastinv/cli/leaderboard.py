@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fastinv.cli import completion
 from fastinv.cli.errors import FAILED, OK, checking, command
 from fastinv.cli.targets import run_folder, write_file
 
@@ -57,7 +58,12 @@ def build(
 @app.command(short_help="Write entry files of a run's models.")
 @command
 def enter(
-    run: Annotated[str, typer.Argument(help="Name of a run, or its folder.", show_default=False)],
+    run: Annotated[
+        str,
+        typer.Argument(
+            help="Name of a run, or its folder.", show_default=False, autocompletion=completion.runs
+        ),
+    ],
     to: Annotated[Path, typer.Option("--to", "-o", metavar="FOLDER", help="Folder of entry files.")] = Path(
         "entries"
     ),

@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fastinv.cli.completion import WHAT, lists
 from fastinv.cli.errors import checking, command
 
 if TYPE_CHECKING:
     from fastinv.models import ModelInfo
 
-WHAT = ("problems", "models", "presets", "kernels", "runs")
-
 
 @command
 def list_names(
     what: Annotated[
-        str, typer.Argument(help="problems, models, presets, kernels or runs.", show_default=False)
+        str,
+        typer.Argument(
+            help="problems, models, presets, kernels or runs.", show_default=False, autocompletion=lists
+        ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     runs: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of runs.")] = Path("runs"),

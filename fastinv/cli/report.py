@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fastinv.cli import completion
 from fastinv.cli.errors import checking, command
 from fastinv.cli.targets import check_writable, run_folder, write_file
 
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
 
 @command
 def report(
-    run: Annotated[str, typer.Argument(help="Name of a run, or its folder.", show_default=False)],
+    run: Annotated[
+        str,
+        typer.Argument(
+            help="Name of a run, or its folder.", show_default=False, autocompletion=completion.runs
+        ),
+    ],
     figures: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write all figures there, as PDF and PNG.")
     ] = None,

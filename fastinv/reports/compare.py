@@ -165,34 +165,63 @@ def _time(run: RunReader, problem: str, model: str, name: str) -> float | None:
 
 
 def print_comparison(changes: Sequence[ModelChange], console: Console) -> None:
-    """Print one table per problem."""
+    """Print a table per problem and score, and one of the times."""
     signs = glyphs(console.encoding)
-    heads = ("\nmodel", "Err_post\nbefore", "\nafter", "\nchange", "\n ", "Err_resim\nchange", "\n ",
-             "draw\ntime", "training\ntime")  # fmt: skip
     for problem in dict.fromkeys(c.problem for c in changes):
         console.print(Text(f"\n{problem}", style="bold"))
-        table = new_table(signs)
-        for i, head in enumerate(heads):
-            table.add_column(head, justify="left" if i == 0 else "right", no_wrap=True)
-        for change in changes:
-            if change.problem == problem:
-                table.add_row(*_cells(change, signs))
-        console.print(table)
-    console.print("\n+ better, - worse, ~ no more than chance (paired over observations, 95%)")
+        rows = [change for change in changes if change.problem == problem]
+        for metric, title in zip(SCORES, ("Err_post", "Err_resim"), strict=True):
+            heads = ("\nmodel", f"{title}\nbefore", "\nafter", "\nchange", "95%\ninterval", "\n ")
+            console.print()
+            _print_table(console, signs, heads, [_score_cells(row, metric) for row in rows])
+        heads = (
+            "\nmodel",
+            "draw ms\nbefore",
+            "\nafter",
+            "\nratio",
+            "training s\nbefore",
+            "\nafter",
+            "\nratio",
+        )
+        console.print()
+        _print_table(console, signs, heads, [_time_cells(row, signs) for row in rows])
+    console.print(
+        "\n+ better, - worse, ~ no more than chance. Intervals are of the mean difference, paired over the "
+        "observations, as a share of the mean before.",
+        soft_wrap=not console.is_terminal,
+    )
 
 
-def _cells(change: ModelChange, signs: Glyphs) -> list[Text]:
-    post, resim, draw, training = (change.changes[name] for name in (*SCORES, *TIMES))
-    texts = [change.model, figure(post.before) if post else None, figure(post.after) if post else None]
-    texts += [_percent(post), _verdict(post), _percent(resim), _verdict(resim)]
-    texts += [f"{c.after / c.before:.2f}{signs.times}" if c and c.before else None for c in (draw, training)]
+def _print_table(
+    console: Console, signs: Glyphs, heads: Sequence[str], rows: Sequence[Sequence[str | None]]
+) -> None:
     styles = {BETTER: "bold green", WORSE: "bold red"}
-    return [Text(signs.dash if text is None else text, style=styles.get(text or "", "")) for text in texts]
+    table = new_table(signs)
+    for i, head in enumerate(heads):
+        table.add_column(head, justify="left" if i == 0 else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(signs.dash if t is None else t, style=styles.get(t or "", "")) for t in row))
+    console.print(table)
 
 
-def _verdict(change: Change | None) -> str | None:
-    return None if change is None else change.verdict
+def _score_cells(row: ModelChange, metric: str) -> list[str | None]:
+    change = row.changes[metric]
+    if change is None:
+        return [row.model, *[None] * 5]
+    interval = None
+    if change.before > 0.0 and np.isfinite(change.low):
+        interval = f"[{100 * change.low / change.before:+.1f} {100 * change.high / change.before:+.1f}]%"
+    percent = None if np.isnan(change.relative) else f"{100 * change.relative:+.1f}%"
+    return [row.model, figure(change.before), figure(change.after), percent, interval, change.verdict]
 
 
-def _percent(change: Change | None) -> str | None:
-    return None if change is None or change.relative != change.relative else f"{100 * change.relative:+.1f}%"
+def _time_cells(row: ModelChange, signs: Glyphs) -> list[str | None]:
+    cells: list[str | None] = [row.model]
+    for metric in TIMES:
+        change = row.changes[metric]
+        if change is None or not change.before:
+            cells += [None] * 3
+        else:
+            ratio = f"{change.after / change.before:.2f}{signs.times}"
+            cells += [figure(change.before), figure(change.after), ratio]
+    return cells

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from fastinv.reports import Change, ComparisonError, compare, parse_gate, print_comparison
+from fastinv.reports.compare import ModelChange
 from fastinv.store import RunReader, RunWriter, StageKey, StageResult, StoreError, TimingRow
 
 OBSERVATIONS = 200
@@ -102,14 +103,29 @@ def test_runs_with_nothing_in_common(tmp_path: Path, before: Path) -> None:
         changes(before, tmp_path / "nothing")
 
 
-def test_the_table_fits_eighty_columns_of_a_pipe(tmp_path: Path, before: Path) -> None:
-    after = make_run(tmp_path / "after", {"cinn": 0.5, "inn": 2.0})
+@pytest.mark.parametrize("width", [66, 80])
+def test_the_tables_fit_a_narrow_pipe(tmp_path: Path, before: Path, width: int) -> None:
+    after = make_run(tmp_path / "after", {"cinn": 0.5, "inn": 2.0}, ms=2.0)
     with RunReader(before) as first, RunReader(after) as second:
         found = compare(first, second)
     with (tmp_path / "out").open("w", encoding="ascii") as file:
-        print_comparison(found, Console(file=file, width=80, highlight=False))
+        print_comparison(found, Console(file=file, width=width, highlight=False))
     lines = (tmp_path / "out").read_text().splitlines()
-    assert max(map(len, lines)) <= 80
-    (cinn,) = [line for line in lines if line.startswith("cinn")]
-    assert "-50.0%" in cinn
-    assert " + " in cinn
+    assert max(len(line) for line in lines if not line.startswith("+ better")) <= width
+    post, resim, times = [line.split() for line in lines if line.startswith("cinn")]
+    change = found[0].changes["err_post"]
+    assert change is not None
+    interval = [f"[{100 * change.low / change.before:+.1f}", f"{100 * change.high / change.before:+.1f}]%"]
+    assert post[3:] == ["-50.0%", *interval, "+"]
+    assert resim[3:] == post[3:]
+    assert times[1:] == ["1.00", "2.00", "2.00x", "10.0", "20.0", "2.00x"]
+
+
+def test_changes_of_a_score_that_was_zero_have_no_share(tmp_path: Path) -> None:
+    change = Change(0.0, 1.0, 0.5, 1.5)
+    times = {"inference_ms": None, "training_s": None}
+    found = [ModelChange("p", "m", {"err_post": change, "err_resim": change, **times})]
+    with (tmp_path / "out").open("w", encoding="ascii") as file:
+        print_comparison(found, Console(file=file, width=80, highlight=False))
+    lines = [line.split() for line in (tmp_path / "out").read_text().splitlines() if line.startswith("m ")]
+    assert lines == [["m", "0", "1.00", "-", "-", "-"]] * 2 + [["m", *["-"] * 6]]

@@ -131,7 +131,7 @@ def test_in_a_browser_it_fits_the_width(browser, page: Path, width: int) -> None
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_in_a_browser_it_prints_on_a_page(browser, page: Path, dark: bool) -> None:  # type: ignore[no-untyped-def]
-    """190 mm between the margins of A4 are 718 pixels; whoever reads it dark prints it on white all the same."""
+    """190 mm between the margins of A4 are 718 pixels; who reads it dark prints it on white all the same."""
     browser.open(page, 718, dark=dark, paper=True)
     assert browser.run("return document.documentElement.scrollWidth") <= 718
     parts = "[...document.querySelectorAll('.results tr > *')]"
