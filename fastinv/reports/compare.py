@@ -171,20 +171,13 @@ def print_comparison(changes: Sequence[ModelChange], console: Console) -> None:
         console.print(Text(f"\n{problem}", style="bold"))
         rows = [change for change in changes if change.problem == problem]
         for metric, title in zip(SCORES, ("Err_post", "Err_resim"), strict=True):
-            heads = ("\nmodel", f"{title}\nbefore", "\nafter", "\nchange", "95%\ninterval", "\n ")
+            score = ("\nmodel", f"{title}\nbefore", "\nafter", "\nchange", "95%\ninterval", "\n ")
             console.print()
-            _print_table(console, signs, heads, [_score_cells(row, metric) for row in rows])
-        heads = (
-            "\nmodel",
-            "draw ms\nbefore",
-            "\nafter",
-            "\nratio",
-            "training s\nbefore",
-            "\nafter",
-            "\nratio",
-        )
+            _print_table(console, signs, score, [_score_cells(row, metric) for row in rows])
+        draw, training = (f"{what}\nbefore" for what in ("draw ms", "training s"))
+        times = ("\nmodel", draw, "\nafter", "\nratio", training, "\nafter", "\nratio")
         console.print()
-        _print_table(console, signs, heads, [_time_cells(row, signs) for row in rows])
+        _print_table(console, signs, times, [_time_cells(row, signs) for row in rows])
     console.print(
         "\n+ better, - worse, ~ no more than chance. Intervals are of the mean difference, paired over the "
         "observations, as a share of the mean before.",
