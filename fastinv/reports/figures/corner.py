@@ -55,9 +55,8 @@ def draw_corner(data: FigureData, model: str) -> Figure | None:
                 _joint(ax, data.truth[:, pair], x[:, pair], [limits[i] for i in pair], colour)
             _label(ax, row, column, coordinates, limits)
     handles = [Patch(edgecolor=ink, facecolor=f"{ink}59") for ink in (TRUTH, colour)]
-    y = ", ".join(f"{value:g}" for value in data.y_star)
     figure.legend(
-        handles, ["true posterior", data.title(model)], title=f"{data.problem.name}, y* = ({y})",
+        handles, ["true posterior", data.title(model)], title=f"{data.problem.name}, y* = {data.y_text}",
         loc="upper right", fontsize=8, title_fontsize=8, alignment="left", bbox_to_anchor=(0.97, 0.97),
     )  # fmt: skip
     return figure

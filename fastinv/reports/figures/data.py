@@ -64,6 +64,12 @@ class FigureData:
     notes: list[str] = field(default_factory=list)
 
     @property
+    def y_text(self) -> str:
+        """y* as people write it: a number, or several in parentheses."""
+        texts = [f"{value:.4g}" for value in self.y_star]
+        return texts[0] if len(texts) == 1 else f"({', '.join(texts)})"
+
+    @property
     def scored(self) -> list[Row]:
         """Rows that have scores, in the table's order."""
         return [row for row in self.result.rows if "err_post" in row.scores]

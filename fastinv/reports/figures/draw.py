@@ -143,7 +143,7 @@ def draw_all(
 
 def _of_one_problem(data: FigureData) -> Iterator[Drawing]:
     name = data.problem.name
-    texts = {"y": _numbers(data), "world": _WORLDS.get(name, "")}
+    texts = {"y": data.y_text, "world": _WORLDS.get(name, "")}
     for kind in _KINDS:
         title, caption = kind.title.format(**texts), kind.caption.format(**texts).strip()
         yield from _settled(data, f"{name}-{kind.name}", name, title, caption, partial(kind.draw, data))
@@ -196,11 +196,6 @@ def write(drawing: Drawing, folder: Path, formats: Sequence[str] = FORMATS) -> l
         for path, form in zip(paths, formats, strict=True):
             drawing.figure.savefig(path, format=form, metadata=_METADATA[form])
     return paths
-
-
-def _numbers(data: FigureData) -> str:
-    texts = [f"{value:.4g}" for value in data.y_star]
-    return texts[0] if len(texts) == 1 else f"({', '.join(texts)})"
 
 
 def _plain(name: str) -> str:

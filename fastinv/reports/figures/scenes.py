@@ -31,7 +31,7 @@ ARM_BANDWIDTH, IMPACT_BANDWIDTH = 0.015, 0.04
 # (horizontal, vertical) limits: of a posterior, and of the prior, which reaches further.
 ARM_VIEW: View = ((-0.45, 2.35), (-1.35, 1.35))
 ARM_PRIOR_VIEW: View = ((-1.1, 2.5), (-2.5, 2.5))
-THROW_VIEW: View = ((-2.0, 11.0), (-2.2, 6.2))
+THROW_VIEW: View = ((-2.0, 11.0), (-2.6, 8.5))
 THROW_PRIOR_VIEW: View = ((-2.0, 18.0), (-2.6, 8.5))
 
 
