@@ -19,6 +19,10 @@ class InvAuto(Bidirectional):
     Forth: h -> leaky_relu(W h + b); back: h -> W^T (inverse leaky_relu(h) - b). The two are inverse to each
     other as far as W is orthogonal, which only the cycle loss asks for. Inputs are padded with zeros to the
     working width, and what comes out beyond [y, z] is penalised toward zero.
+
+    Orthogonal weights and slopes up to 1 stretch nothing, but y changes faster than x in places. So x and y
+    get a learned factor per coordinate, by which the way back divides; z has none, or it could spread until
+    the MMD, flat far away, no longer sees it.
     """
 
     def __init__(self, dims: Dims, width: float, settings: InvAutoSettings) -> None:
@@ -26,6 +30,8 @@ class InvAuto(Bidirectional):
         self.dims, self.settings = dims, settings
         self.latent_dim = self.draw_noise = self.loss_noise = dims.z
         self.width = size = int(width)
+        self.log_scale_x = nn.Parameter(torch.zeros(dims.x))
+        self.log_scale_y = nn.Parameter(torch.zeros(dims.y))
         self.weights = nn.ParameterList(nn.Parameter(random_orthogonal(size)) for _ in range(settings.layers))
         self.biases = nn.ParameterList(nn.Parameter(0.1 * torch.randn(size)) for _ in range(settings.layers))
         self.conditions = nn.ParameterList(
@@ -61,19 +67,20 @@ class InvAuto(Bidirectional):
         return h
 
     def encode(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        h = self.forth(x, c)
-        used = self.dims.y + self.dims.z
-        return h[:, :used], x.new_zeros(len(x)), h[:, used:].square().sum(-1)
+        h = self.forth(x * self.log_scale_x.exp(), c)
+        y, z, beyond = torch.split(h, [self.dims.y, self.dims.z, self.width - self.dims.y - self.dims.z], -1)
+        return joined(y * self.log_scale_y.exp(), z), x.new_zeros(len(x)), beyond.square().sum(-1)
 
     def decode(self, y: Tensor, z: Tensor, c: Tensor) -> Tensor:
-        return self.back(self._padded(joined(y, z)), c)[:, : self.dims.x]
+        h = self._padded(joined(y * (-self.log_scale_y).exp(), z))
+        return self.back(h, c)[:, : self.dims.x] * (-self.log_scale_x).exp()
 
     def draw(self, y: Tensor, c: Tensor, noise: Tensor) -> Tensor:
         """As `decode`, without multiplying by the padding's zeros or computing coordinates beyond x.
 
         (h - b) W is taken as h W - b W, so results differ from those of `decode` in rounding.
         """
-        h, last = joined(y, noise), len(self.weights) - 1
+        h, last = joined(y * (-self.log_scale_y).exp(), noise), len(self.weights) - 1
         for i in range(last, -1, -1):
             weight: Tensor = self.weights[i]
             if i < last:
@@ -84,7 +91,7 @@ class InvAuto(Bidirectional):
             if self.dims.c:
                 shift = torch.addmm(shift, c, self.conditions[i].T @ weight)
             h = torch.addmm(shift, h, weight[: h.shape[1]], beta=-1.0)
-        return h
+        return h * (-self.log_scale_x).exp()
 
     def loss(self, x: Tensor, y: Tensor, c: Tensor, noise: Tensor) -> Tensor:
         image, _, padding = self.encode(x, c)

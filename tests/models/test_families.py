@@ -158,6 +158,21 @@ def test_invauto_inverts_as_far_as_it_is_orthogonal() -> None:
     assert (family.back(family.forth(x, c), c)[:, :4] - x).abs().max() > 1e-2
 
 
+def test_invauto_divides_by_its_factors_on_the_way_back() -> None:
+    """Of the width of x there is nothing beyond [y, z], so that decoding is exact."""
+    torch.manual_seed(0)
+    family = InvAuto(Dims(4, 2, 1), 4, DEFAULTS["invauto"])
+    x, c = randn(30, 4), randn(30, 1)
+    plain = family.encode(x, c)[0]
+    with torch.no_grad():
+        family.log_scale_y += torch.tensor([0.5, -1.0])
+        factors = torch.tensor([math.exp(0.5), math.exp(-1.0), 1.0, 1.0])
+        torch.testing.assert_close(family.encode(x, c)[0], plain * factors)
+        family.log_scale_x += torch.tensor([0.3, -0.2, 0.1, 0.7])
+    again = family.decode(*family.split(family.encode(x, c)[0]), c)
+    torch.testing.assert_close(again, x, atol=1e-4, rtol=1e-4)
+
+
 def test_the_cycle_loss_is_what_keeps_invauto_orthogonal() -> None:
     problem = fastinv.problem("kinematics")
     sizes = Preset("short", 20_000, 40_000, 200, 2, 5, 5)
