@@ -48,10 +48,12 @@ bench-check: $(VENV)/.developing ## has anything become slower? compares with th
 bench-baseline: $(VENV)/.developing ## measure that baseline anew (minutes on an idle machine)
 	@$(BIN)/python bench/check.py --update $(ARGS)
 
-bench-peers: $(VENV)/.developing ## MMD and flows beside other libraries, into bench/results (compiles peers: minutes)
+MMD_TASKS := --task gaussian --task 'gaussian with gradients' --task paper
+bench-peers: $(VENV)/.developing ## MMD, posteriors and flows beside other libraries, into bench/results (many minutes)
 	@$(PIP) --editable '.[peers]'
-	@$(BIN)/python bench/mmd_cpu.py --task gaussian --batch 50 --rounds 1 > /dev/null
-	$(BIN)/python bench/mmd_cpu.py --task gaussian --output bench/results/mmd_cpu
+	@$(BIN)/python bench/mmd_cpu.py $(MMD_TASKS) --batch 50 --rounds 1 > /dev/null
+	$(BIN)/python bench/mmd_cpu.py $(MMD_TASKS) --output bench/results/mmd_cpu
+	$(BIN)/python bench/posterior_peers.py --output bench/results/posterior_peers
 	$(BIN)/python bench/flow_peers.py --output bench/results/flow_peers
 
 warnings: $(VENV)/.developing ## the C++ compiled with -Wall -Wextra -Wpedantic as errors

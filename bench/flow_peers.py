@@ -12,23 +12,19 @@ of one call, each in a fresh process.
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
-import os
-import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import contest
 import flow_report
 import machine
 import results_file
 import torch
 from flow_contestants import CONTESTANTS, WIDTHS, Flow
-from mmd_worker import resident
 
 PACKAGES = ("numpy", "torch", "FrEIA", "nflows", "normflows", "zuko")
 SAMPLES, BATCH, STEPS = 1000, 500, 50
@@ -81,21 +77,6 @@ def errors(flow: Flow) -> dict[str, float]:
     return {"inverse": float(inverse), "log_det": float((exact - log_det[:5]).abs().max())}
 
 
-def entrants(only: list[str] | None) -> tuple[list[str], dict[str, str]]:
-    """Who takes part, and why others do not."""
-    taking, left_out = [], {}
-    for name, contestant in CONTESTANTS.items():
-        if only and name not in only:
-            continue
-        try:
-            if contestant.package:
-                importlib.metadata.version(contestant.package)
-            taking.append(name)
-        except importlib.metadata.PackageNotFoundError:
-            left_out[name] = f"{contestant.package} is not installed"
-    return taking, left_out
-
-
 def calls_of(
     name: str, size: str, steps: int = STEPS
 ) -> tuple[dict[str, Callable[[], Any]], dict[str, float]]:
@@ -115,61 +96,21 @@ def calls_of(
     return {"sampling": sample} | ({"training step": step} if contestant.trains else {}), found
 
 
-def seconds_of(call: Callable[[], object]) -> float:
-    """Wall-clock time of one call."""
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
 def compete(size: str, options: argparse.Namespace) -> dict[str, Any]:
     """One size: who is right, and the times of each task, round by round."""
-    taking, left_out = entrants(options.only)
-    calls: dict[str, dict[str, Callable[[], Any]]] = {}
-    rows: dict[str, dict[str, Any]] = {}
-    for name in taking:
-        try:
-            calls[name], found = calls_of(name, size)
-        except Exception as error:  # whatever a library raises is its result
-            left_out[name] = f"{type(error).__name__}: {error}".split("\n")[0]
-            continue
-        if wrong := [k for k, limit in LIMITS.items() if not found[k] <= limit]:
-            left_out[name] = ", ".join(f"{k} {found[k]:.1e} above {LIMITS[k]:.0e}" for k in wrong)
-            del calls[name]
-            continue
-        rows[name] = {"checked": found, "seconds": {task: [] for task in calls[name]}}
-    for task in ("sampling", "training step"):
-        field = {name: c[task] for name, c in calls.items() if task in c}
-        for call in field.values():
-            call(), call()
-        for _ in range(options.rounds):
-            for name, call in field.items():
-                rows[name]["seconds"][task].append(seconds_of(call))
-    for name in rows:
-        rows[name]["bytes"] = memory(name, size)
-    return {"rows": rows, "left_out": left_out}
+    taking, left_out = contest.entrants({n: c.package for n, c in CONTESTANTS.items()}, options.only)
+    calls, checks, wrong = contest.checked(taking, lambda name: calls_of(name, size), LIMITS)
+    seconds = contest.alternating(calls, options.rounds)
+    rows = {
+        name: {"checked": found, "seconds": seconds[name], "bytes": memory(name, size)}
+        for name, found in checks.items()
+    }
+    return {"rows": rows, "left_out": left_out | wrong}
 
 
 def memory(name: str, size: str) -> dict[str, int]:
     """Peak memory of each task, measured in a process of its own."""
-    command = [sys.executable, "-W", "ignore", __file__, "--peak", name, "--size", size]
-    # Larger blocks come from the system and go back to it, so that the peak is the call's own.
-    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    found: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
-def peak(name: str, size: str) -> dict[str, int]:
-    """Bytes beyond what was resident before one warm call of each task."""
-    found = {}
-    for task, call in calls_of(name, size, 1)[0].items():
-        call()
-        Path("/proc/self/clear_refs").write_text("5")
-        before = resident("VmRSS")
-        call()
-        found[task] = resident("VmHWM") - before
-    return found
+    return contest.memory(__file__, "--peak", name, "--size", size)
 
 
 def main() -> int:
@@ -186,7 +127,7 @@ def main() -> int:
     # What peers warn of is theirs.
     warnings.simplefilter("ignore")
     if options.peak:
-        print(json.dumps(peak(options.peak, sizes[0])))
+        print(json.dumps(contest.peak(calls_of(options.peak, sizes[0], 1)[0])))
         return 0
     result = {
         "machine": machine.describe(PACKAGES),

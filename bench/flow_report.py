@@ -8,16 +8,14 @@ from typing import Any
 
 import machine
 import numpy as np
+from peer_report import Quartiles, bars, ratios, spread
 from results_file import table
 
 TASKS = ("sampling", "training step")
 
 
-def _ratios(rows: dict[str, Any], task: str) -> dict[str, tuple[float, float, float]]:
-    """Quartiles of each contestant's time over that of the first, taken within each round."""
-    base = np.array(next(iter(rows.values()))["seconds"][task])
-    timed = {name: np.array(row["seconds"][task]) for name, row in rows.items() if task in row["seconds"]}
-    return {name: tuple(np.quantile(t / base, [0.25, 0.5, 0.75]).tolist()) for name, t in timed.items()}
+def _ratios(rows: dict[str, Any], task: str) -> dict[str, Quartiles]:
+    return ratios({name: row["seconds"][task] for name, row in rows.items() if task in row["seconds"]})
 
 
 def _size(name: str, result: dict[str, Any]) -> str:
@@ -38,10 +36,10 @@ def _size(name: str, result: dict[str, Any]) -> str:
         lines += [table(["", "inverse", "log-determinant", "held-out loss"], checks), ""]
         for task in TASKS:
             cells = []
-            for n, (low, middle, high) in _ratios(rows, task).items():
+            for n, ratio in _ratios(rows, task).items():
                 milliseconds = f"{1e3 * np.median(rows[n]['seconds'][task]):.2f}"
                 mebibytes = f"{rows[n]['bytes'][task] / 2**20:.1f}"
-                cells.append([n, milliseconds, f"{middle:.2f} ({low:.2f} to {high:.2f})", mebibytes])
+                cells.append([n, milliseconds, spread(ratio), mebibytes])
             lines += [table([task, "ms", f"time / {first}'s", "MiB"], cells), ""]
     lines += [f"Left out: {who}: {why}." for who, why in result["left_out"].items()]
     return "\n".join(lines)
@@ -62,23 +60,5 @@ def markdown(result: dict[str, Any]) -> str:
 
 def figure(prefix: Path) -> None:
     """Bars of the ratios with their quartiles, PREFIX.svg from PREFIX.json."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
     sizes = json.loads(prefix.with_suffix(".json").read_text())["sizes"]
-    panels = [(size, task) for size in sizes for task in TASKS]
-    drawn, axes = plt.subplots(
-        1, len(panels), figsize=(3.4 * len(panels), 2.6), layout="constrained", squeeze=False
-    )
-    for axis, (size, task) in zip(axes[0], panels, strict=True):
-        ratios = _ratios(sizes[size]["rows"], task)
-        low, middle, high = np.array(list(ratios.values())).T
-        axis.barh(list(ratios), middle, xerr=[middle - low, high - middle], color="#4477aa", ecolor="black")
-        axis.axvline(1.0, color="black", linewidth=0.8)
-        axis.invert_yaxis()
-        axis.set_title(f"{task}, {size}")
-        axis.set_xlabel(f"time / {next(iter(ratios))}'s")
-    drawn.savefig(prefix.with_suffix(".svg"), metadata={"Date": None})
-    plt.close(drawn)
+    bars(prefix, {f"{task}, {size}": _ratios(sizes[size]["rows"], task) for size in sizes for task in TASKS})

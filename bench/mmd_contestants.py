@@ -136,6 +136,19 @@ def scikit_learn(x: Array, y: Array, task: Task) -> Call:
     return lambda: np.array([mmd(a, b) for a, b in zip(x, y, strict=True)])
 
 
+def sbi(x: Array, y: Array, task: Task) -> Call:
+    """sbi's biased estimate, whose root it returns, one problem after the other."""
+    import torch
+    from sbi.utils.metrics import biased_mmd
+
+    h = BANDWIDTHS[task.kernel][0]
+
+    def mmd(a: Any, b: Any) -> Any:
+        return torch.stack([biased_mmd(p, q, scale=h).square() for p, q in zip(a, b, strict=True)])
+
+    return _torch_call(mmd, x, y, task)
+
+
 @dataclass(frozen=True)
 class Contestant:
     """How to call a library, in which environment, and what it can do.
@@ -181,4 +194,5 @@ CONTESTANTS = {
     "geomloss": Contestant(geomloss, _ONE_GAUSSIAN, "geomloss"),
     "goodpoints": Contestant(goodpoints, ("gaussian",), "goodpoints"),
     "scikit-learn": Contestant(scikit_learn, ("gaussian",), "scikit-learn"),
+    "sbi": Contestant(sbi, _ONE_GAUSSIAN, "sbi"),
 }

@@ -15,15 +15,14 @@ with --rounds 1 beforehand.
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import contest
 import machine
 import mmd_report
 import numpy as np
@@ -32,7 +31,7 @@ from mmd_contestants import BANDWIDTHS, CONTESTANTS, TASKS, Task
 from mmd_worker import Worker
 
 DIMENSIONS = 4
-PACKAGES = ("numpy", "numba", "torch", "pykeops", "geomloss", "goodpoints", "scikit-learn")
+PACKAGES = ("numpy", "numba", "torch", "pykeops", "geomloss", "goodpoints", "scikit-learn", "sbi")
 PEER_LIMIT = 1e-4
 """Largest error of a peer relative to k(0), of its gradients relative to the largest: float32 sums."""
 MEASURED_FOR_MEMORY = ("numba", "KeOps", "torch dense")
@@ -82,17 +81,8 @@ def built(name: str) -> bool:
 
 def field(task: str, only: list[str] | None) -> tuple[list[str], dict[str, str]]:
     """Who takes part in a task, and why others do not."""
-    taking, left_out = [], {}
-    for name, contestant in CONTESTANTS.items():
-        if (only and name not in only) or task not in contestant.tasks or not built(name):
-            continue
-        try:
-            if contestant.package:
-                importlib.metadata.version(contestant.package)
-            taking.append(name)
-        except importlib.metadata.PackageNotFoundError:
-            left_out[name] = f"{contestant.package} is not installed"
-    return taking, left_out
+    able = {n: c.package for n, c in CONTESTANTS.items() if task in c.tasks and built(n)}
+    return contest.entrants(able, only)
 
 
 def checked(workers: dict[str, Worker], task: Task, folder: Path) -> tuple[dict[str, float], dict[str, str]]:
@@ -118,13 +108,6 @@ def checked(workers: dict[str, Worker], task: Task, folder: Path) -> tuple[dict[
     return errors, reasons
 
 
-def seconds_of(call: Callable[[], object]) -> float:
-    """Wall-clock time of one call."""
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
 def compete(task: Task, options: argparse.Namespace) -> dict[str, Any]:
     """One task: who is right, and their times per problem, round by round."""
     taking, left_out = field(str(task), options.only)
@@ -142,7 +125,7 @@ def compete(task: Task, options: argparse.Namespace) -> dict[str, Any]:
         for _ in range(options.rounds):
             time.sleep(0.03)
             # The best of a few: a limit that something else disturbed would flatter us.
-            multiply_adds.append(max(operations / seconds_of(busy) for _ in range(5)))
+            multiply_adds.append(max(operations / contest.seconds_of(busy) for _ in range(5)))
             for name in errors:
                 # The threads of the one before may still be spinning.
                 time.sleep(0.03)
@@ -216,6 +199,7 @@ def main() -> int:
     print(mmd_report.markdown(result))
     if options.output is not None:
         results_file.update(options.output, result, mmd_report.markdown)
+        mmd_report.figure(options.output)
     return 0
 
 

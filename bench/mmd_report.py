@@ -1,20 +1,22 @@
-"""The page of bench/mmd_cpu.py's results."""
+"""The page and the figure of bench/mmd_cpu.py's results."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import machine
 import numpy as np
+from peer_report import Quartiles, bars, quartiles, ratios, spread
 from results_file import table
 
 MULTIPLY_ADDS_PER_PAIR = 9
 """Of one Gaussian at d = 4: 4 for the distance, 2 to reduce the range, 2 in the polynomial, 1 product."""
 
 
-def _quartiles(values: Any) -> tuple[float, float, float]:
-    low, middle, high = (float(v) for v in np.quantile(values, [0.25, 0.5, 0.75]))
-    return low, middle, high
+def _ratios_of(rows: list[dict[str, Any]]) -> dict[str, Quartiles]:
+    return ratios({row["name"]: row["seconds"] for row in rows})
 
 
 def _task(name: str, result: dict[str, Any]) -> str:
@@ -23,12 +25,9 @@ def _task(name: str, result: dict[str, Any]) -> str:
     if rows:
         base = np.array(rows[0]["seconds"])
         cells = []
-        for row in rows:
-            seconds = np.array(row["seconds"])
-            low, middle, high = _quartiles(seconds / base)
-            rate = 3.0 * n * n / float(np.median(seconds)) / 1e9
-            ratio = f"{middle:.2f} ({low:.2f} to {high:.2f})"
-            cells.append([row["name"], f"{row['error']:.0e}", row["problems"], f"{rate:.2f}", ratio])
+        for row, ratio in zip(rows, _ratios_of(rows).values(), strict=True):
+            rate = 3.0 * n * n / float(np.median(row["seconds"])) / 1e9
+            cells.append([row["name"], f"{row['error']:.0e}", row["problems"], f"{rate:.2f}", spread(ratio)])
         header = ["", "error", "problems", "G pairs/s", f"time / {rows[0]['name']}'s"]
         lines += [table(header, cells), ""]
         if name == "gaussian":
@@ -39,7 +38,7 @@ def _task(name: str, result: dict[str, Any]) -> str:
 
 def _share(multiply_adds: Any, evaluated: Any) -> str:
     """How near the first contestant comes to the machine's multiply-adds, measured in the same rounds."""
-    low, middle, high = _quartiles(evaluated * MULTIPLY_ADDS_PER_PAIR / multiply_adds)
+    low, middle, high = quartiles(evaluated * MULTIPLY_ADDS_PER_PAIR / multiply_adds)
     rate = float(np.median(multiply_adds))
     each = MULTIPLY_ADDS_PER_PAIR
     limit = 1.5 * rate / each
@@ -96,3 +95,11 @@ def markdown(result: dict[str, Any]) -> str:
     if "scoring" in result:
         parts += [_scoring(result["scoring"])]
     return "\n".join(parts)
+
+
+def figure(prefix: Path) -> None:
+    """Bars of the ratios with their quartiles, PREFIX.svg from PREFIX.json."""
+    tasks = json.loads(prefix.with_suffix(".json").read_text()).get("tasks", {})
+    panels = {name: _ratios_of(found["rows"]) for name, found in tasks.items() if found["rows"]}
+    if panels:
+        bars(prefix, panels, log=True)

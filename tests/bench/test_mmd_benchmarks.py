@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import contest
 import machine
 import mmd_cpu
 import mmd_report
@@ -66,9 +67,9 @@ def test_a_worker_reports_what_its_library_raises() -> None:
 
 def test_absent_peers_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(package: str) -> str:
-        raise mmd_cpu.importlib.metadata.PackageNotFoundError(package)
+        raise contest.importlib.metadata.PackageNotFoundError(package)
 
-    monkeypatch.setattr(mmd_cpu.importlib.metadata, "version", absent)
+    monkeypatch.setattr(contest.importlib.metadata, "version", absent)
     taking, left_out = mmd_cpu.field("gaussian", None)
     assert "numba" in taking
     assert left_out["scikit-learn"] == "scikit-learn is not installed"
