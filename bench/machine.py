@@ -1,4 +1,4 @@
-"""What machine a result was measured on, and that machine's own limit in multiply-adds."""
+"""What machine a result was measured on, and that machine's own limits: multiply-adds and memory."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -86,12 +87,38 @@ def multiply_adds(target: float = 0.1) -> tuple[Callable[[], object], float]:
     # A step takes about 12 cycles where a core starts one multiply-add per cycle, 6 where it starts two.
     steps = int(target * 3e9 / 12)
 
-    def call() -> None:
-        # ctypes lets go of the interpreter lock, so that the threads run side by side.
-        threads = [threading.Thread(target=library.multiply_adds, args=(steps,)) for _ in range(cores())]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+    # ctypes lets go of the interpreter lock, so that the threads run side by side.
+    work = [lambda: library.multiply_adds(steps)] * cores()
+    return lambda: side_by_side(work), float(steps) * library.lanes_per_step() * cores()
 
-    return call, float(steps) * library.lanes_per_step() * cores()
+
+def side_by_side(work: Iterable[Callable[[], object]]) -> None:
+    """Carry out each in a thread of its own."""
+    threads = [threading.Thread(target=part) for part in work]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def copies(mebibytes: int = 64) -> tuple[Callable[[], object], float]:
+    """A call in which every core copies an array larger than its caches, and the bytes read and written."""
+    import numpy as np
+
+    blocks = [np.ones((2, mebibytes << 17)) for _ in range(cores())]
+    work = [lambda b=b: np.copyto(b[1], b[0]) for b in blocks]
+    return lambda: side_by_side(work), float(sum(b.nbytes for b in blocks))
+
+
+def limits(rounds: int = 7) -> dict[str, float]:
+    """What the machine does at most in a second; the best of some rounds, for others only take from it."""
+    found = {}
+    for name, (call, amount) in {"multiply_adds": multiply_adds(0.05), "bytes": copies()}.items():
+        call()
+        times = []
+        for _ in range(rounds):
+            start = time.perf_counter()
+            call()
+            times.append(time.perf_counter() - start)
+        found[name] = amount / min(times)
+    return found

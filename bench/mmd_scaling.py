@@ -9,11 +9,8 @@ figures are medians over the rounds. Pairs are "effective" ones, 3 n^2 per probl
 from __future__ import annotations
 
 import argparse
-import math
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,10 +19,9 @@ import machine
 import numpy as np
 import results_file
 from results_file import table
+from scaling import Call, exponent, limits_line, median, timed, with_threads
 
-from fastinv.kernels import Gaussian, backends, mmd2
-
-Call = Callable[[], Any]
+from fastinv.kernels import Gaussian, mmd2
 
 KERNELS: dict[str, Any] = {"gaussian": Gaussian(1.0), "paper": "paper"}
 PROBLEMS = (1, 10, 100, 1000, 10_000)
@@ -39,51 +35,6 @@ LARGE = 1e7
 def samples(batch: int, n: int, d: int = 4) -> tuple[Any, Any]:
     rng = np.random.default_rng(0)
     return tuple(rng.standard_normal((batch, n, d), dtype=np.float32) for _ in range(2))  # type: ignore[return-value]
-
-
-def timed(calls: dict[Any, Call], rounds: int, fill: float = 0.02) -> dict[Any, list[float]]:
-    """Seconds per call, a list over the rounds for each key, all calls in turn."""
-    repeats = {}
-    for key, call in calls.items():
-        call()
-        start = time.perf_counter()
-        call()
-        repeats[key] = max(1, math.ceil(fill / (time.perf_counter() - start)))
-    seconds: dict[Any, list[float]] = {key: [] for key in calls}
-    for _ in range(rounds):
-        for key, call in calls.items():
-            start = time.perf_counter()
-            for _ in range(repeats[key]):
-                call()
-            seconds[key].append((time.perf_counter() - start) / repeats[key])
-    return seconds
-
-
-def exponent(x: Any, seconds: Any) -> float:
-    """Slope of the logarithms by least squares."""
-    return float(np.polyfit(np.log(x), np.log(seconds), 1)[0])
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Limits the C++ back end to some threads."""
-    module = backends.native_module()
-    if module is None:
-        raise SystemExit("this piece needs the C++ back end")
-    before = module.num_threads()
-    module.set_num_threads(count)
-    try:
-        yield
-    finally:
-        module.set_num_threads(before)
-
-
-def with_threads(count: int, call: Call) -> Call:
-    def limited() -> None:
-        with threads(count):
-            call()
-
-    return limited
 
 
 def sizes(kernel: Any, rounds: int) -> list[dict[str, Any]]:
@@ -135,11 +86,18 @@ def small(kernel: Any, rounds: int) -> list[dict[str, Any]]:
 PIECES = {"sizes": sizes, "dimensions": dimensions, "threads": thread_counts, "small": small}
 
 
-def median(row: dict[str, Any]) -> float:
-    return float(np.median(row["seconds"]))
+Rows = list[dict[str, Any]]
 
 
-def sizes_page(rows: list[dict[str, Any]]) -> str:
+def limit(rate: float, d: int) -> float:
+    """Effective pairs per second if one Gaussian cost nothing but its multiply-adds.
+
+    d for the distance and 5 for the exponential and the sum, of each of the 2 n^2 pairs evaluated.
+    """
+    return 1.5 * rate / (d + 5)
+
+
+def sizes_page(rows: Rows) -> str:
     at = {(r["batch"], r["n"]): (3.0 * r["batch"] * r["n"] ** 2, median(r)) for r in rows}
     best = max(pairs / seconds for pairs, seconds in at.values())
     body = []
@@ -166,7 +124,7 @@ def sizes_page(rows: list[dict[str, Any]]) -> str:
     )
 
 
-def dimensions_page(rows: list[dict[str, Any]]) -> str:
+def dimensions_page(rows: Rows) -> str:
     seconds = {r["d"]: median(r) for r in rows}
     cells = [[d, f"{3e8 / s / 1e9:.2f}", f"{s / seconds[4]:.2f}"] for d, s in seconds.items()]
     high = [(d, s) for d, s in seconds.items() if d >= 16]
@@ -176,7 +134,7 @@ def dimensions_page(rows: list[dict[str, Any]]) -> str:
     )
 
 
-def threads_page(rows: list[dict[str, Any]]) -> str:
+def threads_page(rows: Rows) -> str:
     at = {(r["batch"], r["n"], r["threads"]): median(r) for r in rows}
     cells = [
         [f"B = {b}, n = {n}", t, f"{3.0 * b * n * n / s / 1e9:.2f}", f"{at[b, n, 1] / s:.2f}"]
@@ -185,7 +143,7 @@ def threads_page(rows: list[dict[str, Any]]) -> str:
     return table(["", "threads", "G pairs/s", "times faster than one"], cells)
 
 
-def small_page(rows: list[dict[str, Any]]) -> str:
+def small_page(rows: Rows) -> str:
     seconds = {r["call"]: median(r) for r in rows}
     # Evaluated pairs: n (n - 1) / 2 twice, and n^2.
     arithmetic = (100 * 99 + 100**2) / (100 * (1000 * 999 + 1000**2) / seconds["large"])
@@ -199,7 +157,25 @@ def small_page(rows: list[dict[str, Any]]) -> str:
     )
 
 
-PAGES: dict[str, Callable[[list[dict[str, Any]]], str]] = {
+def limits_page(found: dict[str, float], result: dict[str, Any]) -> str:
+    """How near Gaussians come to the machine's multiply-adds."""
+    lines = [limits_line(found)]
+    best: dict[int, float] = {}
+    for row in result.get("sizes", {}).get("gaussian", []):
+        best[4] = max(best.get(4, 0.0), 3.0 * row["batch"] * row["n"] ** 2 / median(row))
+    for row in result.get("dimensions", {}).get("gaussian", []):
+        best[row["d"]] = max(best.get(row["d"], 0.0), 3e8 / median(row))
+    if best:
+        rate = found["multiply_adds"]
+        cells = [
+            [d, f"{limit(rate, d) / 1e9:.2f}", f"{b / 1e9:.2f}", f"{b / limit(rate, d):.0%}"]
+            for d, b in sorted(best.items())
+        ]
+        lines += ["", table(["d", "limit, G pairs/s", "best reached", "share"], cells)]
+    return "\n".join(lines)
+
+
+PAGES: dict[str, Callable[[Rows], str]] = {
     "sizes": sizes_page,
     "dimensions": dimensions_page,
     "threads": threads_page,
@@ -211,6 +187,8 @@ def markdown(result: dict[str, Any]) -> str:
     """The page."""
     parts = ["# Scaling of exact MMD on a CPU", "", machine.as_markdown(result["machine"]), ""]
     parts += ["d = 4 unless said otherwise, float32, n = m; medians over interleaved rounds.", ""]
+    if "limits" in result:
+        parts += ["## Limits, gaussian", "", limits_page(result["limits"], result), ""]
     for piece, page in PAGES.items():
         for kernel, rows in result.get(piece, {}).items():
             parts += [f"## {piece.capitalize()}, {kernel}", "", page(rows), ""]
@@ -226,7 +204,10 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--output", type=Path, help="result files without suffix, which later runs add to")
     options = parser.parse_args()
-    result: dict[str, Any] = {"machine": machine.describe(("numpy", "numba", "torch"))}
+    result: dict[str, Any] = {
+        "machine": machine.describe(("numpy", "numba", "torch")),
+        "limits": machine.limits(),
+    }
     for piece in options.piece or PIECES:
         for kernel in options.kernel or KERNELS:
             result.setdefault(piece, {})[kernel] = PIECES[piece](KERNELS[kernel], options.rounds)

@@ -42,8 +42,9 @@ def test_forward(tracked: Tracked, kernel: str, shape: str) -> None:
 
 @pytest.mark.parametrize("kernel", ["gaussian", "paper"])
 @pytest.mark.skipif("numba" not in CPU[1:], reason="Numba is the best back end here and timed as such")
-def test_forward_numba(tracked: Tracked, kernel: str) -> None:
-    x, y = samples(*SHAPES["batch"])
+@pytest.mark.parametrize("shape", ["tiny", "batch"])
+def test_forward_numba(tracked: Tracked, kernel: str, shape: str) -> None:
+    x, y = samples(*SHAPES[shape])
     check(x, y, kernel, "numba")
     tracked(lambda: mmd2(x, y, kernel=kernel, backend="numba"))
 
@@ -56,7 +57,17 @@ def test_reference(tracked: Tracked) -> None:
 @pytest.mark.parametrize("backend", CPU)
 @pytest.mark.parametrize("kernel", ["gaussian", "paper"])
 def test_gradients(tracked: Tracked, kernel: str, backend: str) -> None:
-    x, y = (torch.from_numpy(a).requires_grad_() for a in samples(10, 500, 4))
+    gradients(tracked, kernel, backend, (10, 500, 4))
+
+
+@pytest.mark.parametrize("shape", [(1, 100, 4), (1, 3000, 4), (20, 200, 64)])
+def test_gradients_sizes(tracked: Tracked, shape: tuple[int, int, int]) -> None:
+    gradients(tracked, "paper", BEST, shape)
+
+
+def gradients(tracked: Tracked, kernel: str, backend: str, shape: tuple[int, int, int]) -> None:
+    """Gradients in both samples as the reference has them, and the times of taking them."""
+    x, y = (torch.from_numpy(a).requires_grad_() for a in samples(*shape))
 
     def call(backend: str = backend) -> tuple[torch.Tensor, ...]:
         return torch.autograd.grad(mmd2(x, y, kernel=kernel, backend=backend).sum(), (x, y))

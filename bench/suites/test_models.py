@@ -1,17 +1,20 @@
-"""Speed of one training step and of drawing samples, for every model that is trained."""
+"""Speed of one training step and of drawing samples in every mode, for every model that is trained."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from model_modes import contenders
 from tracking.fixture import Tracked
 
 import fastinv
 from fastinv.models import PosteriorModel
 from fastinv.presets import preset
+from fastinv.runner.threads import limit_torch
 from fastinv.training.data import training_set
 from fastinv.training.loop import Trainer
 
@@ -20,6 +23,14 @@ MODELS = (
     "flow-matching",
 )  # fmt: skip
 SIZES = replace(preset("quick"), training_pairs=25_600, epochs=1000)
+MODES = [(mode, name) for mode in ("packed", "fused", "bf16-packed", "bf16-fused") for name in MODELS]
+MODES += [("compiled", "cvae")]  # compiling takes longest of all, and one graph is as good as another
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> None:
+    """As many as a benchmark takes for networks of this size: one."""
+    limit_torch(SIZES.parameters)
 
 
 def made(name: str) -> PosteriorModel:
@@ -36,7 +47,18 @@ def test_training_step(tracked: Tracked, name: str) -> None:
     after = min(trainer.one_step() for _ in range(20))
     assert np.isfinite(before)
     assert after < before
-    tracked(trainer.one_step)
+    tracked(trainer.one_step, yardstick="core")
+
+
+@pytest.mark.parametrize("name", ["cinn"])
+def test_checkpoint(tracked: Tracked, name: str, tmp_path: Path) -> None:
+    model = made(name)
+    trainer = Trainer(model, training_set(model.problem, SIZES.training_pairs), SIZES, 0, None)
+    trainer.one_step()
+    path = tmp_path / "training.safetensors"
+    trainer.save(path)
+    assert path.stat().st_size > 4 * 3 * SIZES.parameters
+    tracked(lambda: trainer.save(path), yardstick="disk")
 
 
 @pytest.mark.parametrize("observations", [1, 10])
@@ -49,4 +71,14 @@ def test_sampling(tracked: Tracked, name: str, observations: int) -> None:
     assert np.isfinite(samples).all()
     # Samples of an observation depend on nothing but itself.
     torch.testing.assert_close(model.sample(y[:1], 1000), samples[:1], atol=1e-4, rtol=1e-4)
-    tracked(lambda: model.sample(y, 1000))
+    tracked(lambda: model.sample(y, 1000), yardstick="core")
+
+
+@pytest.mark.parametrize(("mode", "name"), MODES)
+def test_sampling_mode(tracked: Tracked, mode: str, name: str) -> None:
+    # Contenders have drawn what eager draws from the same noise.
+    calls, notes = contenders(made(name).eval(), [mode])
+    if mode not in calls:
+        assert not notes[mode].startswith("wrong"), notes[mode]
+        pytest.skip(notes[mode])
+    tracked(calls[mode], yardstick="core")

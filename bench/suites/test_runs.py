@@ -22,8 +22,9 @@ STARTS = {
 }
 
 
-def test_store_write(tracked: Tracked, tmp_path: Path) -> None:
-    scores = {"err_post": np.random.default_rng(0).random(1000), "err_resim": np.zeros(1000)}
+@pytest.mark.parametrize("observations", [20, 1000])
+def test_store_write(tracked: Tracked, tmp_path: Path, observations: int) -> None:
+    scores = {name: np.random.default_rng(0).random(observations) for name in ("err_post", "err_resim")}
     seeds = itertools.count()
     with RunWriter(tmp_path, settings={}, settings_hash="0", provenance={}) as run:
 

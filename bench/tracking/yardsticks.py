@@ -1,7 +1,7 @@
 """Fixed workloads that benchmarks are timed against: their ratio stays when the machine's speed drifts.
 
-A yardstick uses what its benchmark uses (all cores' arithmetic, memory, the interpreter, the disk, process
-start), takes a few milliseconds and is never changed: a new workload is a new name.
+A yardstick uses what its benchmark uses (arithmetic of all cores or of one, memory, the interpreter, the
+disk, process start), takes a few milliseconds and is never changed: a new workload is a new name.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter_ns
 
 import numpy as np
@@ -20,11 +21,26 @@ _MATRIX = _RNG.normal(size=(640, 640)).astype(np.float32)
 _OUT = np.empty_like(_MATRIX)
 _WORDS = _RNG.normal(size=1 << 20)
 _COPY = np.empty_like(_WORDS)
+_FEW = _RNG.normal(size=1 << 12)
+_POOL = ThreadPoolExecutor(os.cpu_count())
 
 
 def arithmetic() -> None:
-    """Float32 matrix product on all cores that the BLAS library takes."""
+    """Float32 matrix product on all cores that the BLAS library takes; its threads spin while they wait."""
     np.matmul(_MATRIX, _MATRIX, out=_OUT)
+
+
+def core() -> None:
+    """Exponentials on one core, from its nearest cache: for what uses one thread."""
+    powers = np.empty_like(_FEW)
+    for _ in range(500):
+        np.exp(_FEW, out=powers)
+
+
+def cores() -> None:
+    """The same on every core, each in a thread that waits for nobody until the end: as our kernels do it."""
+    for done in [_POOL.submit(core) for _ in range(os.cpu_count() or 1)]:
+        done.result()
 
 
 def memory() -> None:
@@ -53,7 +69,7 @@ def process() -> None:
 
 
 YARDSTICKS: dict[str, Callable[[], None]] = {
-    f.__name__: f for f in (arithmetic, memory, interpreter, disk, process)
+    f.__name__: f for f in (arithmetic, core, cores, memory, interpreter, disk, process)
 }
 
 
