@@ -18,60 +18,82 @@ def run(*command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[s
     )
 
 
+# One process for several calls: starting torch takes longer than they do.
 SMALL = """
-import sys
+import contextlib, io, json, sys
 sys.path.insert(0, {bench!r})
-sys.argv = {arguments!r}
 import fastinv.timing.roofline as roofline
 from fastinv.timing import Plan
 import gpu_models, model_modes
 roofline._SIZE, roofline._BYTES = {{"cpu": 256}}, {{"cpu": 8 << 20}}
 brisk = Plan(min_repeats=2, max_repeats=3, max_warmup=2, budget_s=0.01)
 gpu_models.Plan, gpu_models.BATCHES = lambda **how: brisk, (1, 10)
-{more}
-sys.exit(gpu_models.main())
+def call(*arguments):
+    sys.argv = ["gpu_models.py", "--preset", "smoke", "--model", "mdn", *arguments]
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = gpu_models.main()
+        except SystemExit as stop:
+            code, text = 1, str(stop)
+            err.write(text)
+    print(json.dumps([code, out.getvalue(), err.getvalue()]))
+{calls}
 """
 
 
-def gpu_models(*arguments: str, more: str = "") -> subprocess.CompletedProcess[str]:
-    command = ["gpu_models.py", "--preset", "smoke", "--model", "mdn", *arguments]
-    return run("-c", SMALL.format(bench=str(BENCH), arguments=command, more=more))
+def gpu_models(calls: str) -> list[tuple[int, str, str]]:
+    """Exit code, output and errors of each call."""
+    done = run("-c", SMALL.format(bench=str(BENCH), calls=calls))
+    assert done.returncode == 0, done.stderr
+    return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
 
 
 def test_models_are_measured_in_pieces(tmp_path: Path) -> None:
-    output = ("--output", str(tmp_path / "result"))
-    first = gpu_models(*output)
-    assert first.returncode == 0, first.stderr
-    one = json.loads((tmp_path / "result.json").read_text())
+    result = str(tmp_path / "result")
+    page, file = tmp_path / "result.md", tmp_path / "result.json"
+    calls = f"""
+import pathlib
+def copy(name):
+    for end in (".json", ".md"):
+        pathlib.Path({result!r} + end).with_stem(name).write_text(pathlib.Path({result!r} + end).read_text())
+output = ("--output", {result!r})
+call(*output)
+copy("first")
+call("--model", "cvae", *output, "--seconds", "-1")
+call("--model", "cvae", *output)
+call(*output, "--problem", "ballistics")
+"""
+    first, late, second, other = gpu_models(calls)
+    assert first[0] == 0, first[2]
+    one = json.loads(file.with_stem("first").read_text())
     assert list(one["models"]) == ["mdn"]
-    assert "## mdn" in (tmp_path / "result.md").read_text()
-    late = gpu_models("--model", "cvae", *output, "--seconds", "-1")
-    assert late.returncode == 3, late.stderr
-    assert "run again for cvae" in late.stderr
-    second = gpu_models("--model", "cvae", *output)
-    assert second.returncode == 0, second.stderr
-    assert "mdn: preparing" not in second.stderr
-    both = json.loads((tmp_path / "result.json").read_text())
+    assert "## mdn" in page.with_stem("first").read_text()
+    assert late[0] == 3, late[2]
+    assert "run again for cvae" in late[2]
+    assert second[0] == 0, second[2]
+    assert "mdn: preparing" not in second[2]
+    both = json.loads(file.read_text())
     assert both["models"]["mdn"] == one["models"]["mdn"]
     assert set(both["models"]["cvae"]["figures"]["ms"]) == {"eager", "packed", "bf16", "bf16-packed"}
-    other = gpu_models(*output, "--problem", "ballistics")
-    assert other.returncode == 1
-    assert "has other settings" in other.stderr
+    assert other[0] == 1
+    assert "has other settings" in other[2]
 
 
 def test_a_mode_that_draws_something_else_is_found_out() -> None:
-    fine = gpu_models("--check-only")
-    assert fine.returncode == 0, fine.stderr
-    assert fine.stdout.splitlines() == [f"mdn, {m}: ok" for m in ("eager", "packed", "bf16", "bf16-packed")]
-    spoil = """
+    calls = """
+call("--check-only")
 class Spoilt(model_modes.Sampler):
     def __call__(self):
         return super().__call__() + (self.mode == "packed")
 model_modes.Sampler = Spoilt
+call("--check-only")
 """
-    spoilt = gpu_models("--check-only", more=spoil)
-    assert spoilt.returncode == 1
-    assert "mdn, packed: wrong: 100.0% of its samples" in spoilt.stdout
+    fine, spoilt = gpu_models(calls)
+    assert fine[0] == 0, fine[2]
+    assert fine[1].splitlines() == [f"mdn, {m}: ok" for m in ("eager", "packed", "bf16", "bf16-packed")]
+    assert spoilt[0] == 1
+    assert "mdn, packed: wrong: 100.0% of its samples" in spoilt[1]
 
 
 def test_cpu_models_writes_its_page(tmp_path: Path) -> None:
