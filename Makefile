@@ -13,7 +13,7 @@ SAY_BACKEND := $(BIN)/python -c "from fastinv.kernels import available_backends 
 WITH_CMAKE := PATH="$(abspath $(BIN)):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help bench bench-check bench-baseline bench-peers test test-slow warnings coverage sanitize lint format types docs dist build clean
+.PHONY: help bench bench-check bench-baseline bench-peers bench-scaling test test-slow warnings coverage sanitize lint format types docs dist build clean
 
 help: ## list the tasks
 	@grep -E '^[a-z-]+:.*##' Makefile | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -36,8 +36,9 @@ $(VENV)/.developing: $(BUILD) | $(BIN)/python
 bench: $(VENV)/.installed ## benchmark the models on inverse kinematics (ARGS="--problem all ..." for more)
 	@$(BIN)/fastinv bench --problem kinematics $(ARGS)
 
+# Files in order of their names: sorted by numbers of tests, the few long ones would come last and alone.
 test: lint types ## lint, types and tests: what has to pass before a change lands
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: $(VENV)/.developing ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow --timeout 3600 $(ARGS)
@@ -55,6 +56,10 @@ bench-peers: $(VENV)/.developing ## MMD, posteriors and flows beside other libra
 	$(BIN)/python bench/mmd_cpu.py $(MMD_TASKS) --output bench/results/mmd_cpu
 	$(BIN)/python bench/posterior_peers.py --output bench/results/posterior_peers
 	$(BIN)/python bench/flow_peers.py --output bench/results/flow_peers
+
+bench-scaling: $(VENV)/.developing ## how times grow with sizes and threads, beside the machine's limits (many minutes)
+	$(BIN)/python bench/mmd_scaling.py --output bench/results/mmd_scaling
+	$(BIN)/python bench/sampling_scaling.py --output bench/results/sampling_scaling
 
 warnings: $(VENV)/.developing ## the C++ compiled with -Wall -Wextra -Wpedantic as errors
 	$(WITH_CMAKE) $(BIN)/python tests/compiler_warnings.py $(ARGS)

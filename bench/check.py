@@ -4,8 +4,9 @@
     python bench/check.py --update [--runs 5]             measure a baseline anew and write it
 
 Every benchmark is timed in turns with a yardstick of its kind, and the ratio of the two is what is compared,
-so that a slower or busier machine moves both. Baselines hold the scatter of repeated runs. A change counts
-where it exceeds four times that, at least 10% and at most 25%; a slowdown only if three measurements show it.
+so that a slower or busier machine moves both. Ratios of CPU times decide, and those of wall times where they
+change by more than 60%. Baselines hold the scatter of repeated runs. A change counts where it exceeds four
+times that, at least 10% and at most 25%; a slowdown only if three measurements show it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ SUITES = HERE / "suites"
 sys.path.insert(0, str(HERE))
 
 from tracking import baseline  # noqa: E402
-from tracking.verdict import Verdict, judge  # noqa: E402
+from tracking.verdict import CPU, Verdict, judge  # noqa: E402
 
 from fastinv.store.provenance import collect_provenance  # noqa: E402
 
@@ -48,9 +49,14 @@ def run_suites(what: Sequence[str], output: Path) -> None:
 
 
 def ratios(path: Path) -> dict[str, float]:
-    """Benchmark name to its ratio to the yardstick, from pytest-benchmark's JSON."""
-    found = json.loads(path.read_text())["benchmarks"]
-    return {_name(b["fullname"]): b["extra_info"]["ratio"] for b in found}
+    """Benchmark name to its ratio to the yardstick, and that of CPU times, from pytest-benchmark's JSON."""
+    found = {}
+    for benchmark in json.loads(path.read_text())["benchmarks"]:
+        name, more = _name(benchmark["fullname"]), benchmark["extra_info"]
+        found[name] = more["ratio"]
+        if "cpu_ratio" in more:
+            found[name + CPU] = more["cpu_ratio"]
+    return found
 
 
 def _name(fullname: str) -> str:

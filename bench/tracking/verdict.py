@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from tracking.baseline import Reference
@@ -11,6 +11,10 @@ from tracking.baseline import Reference
 Sign = Literal["+", "-", "~", "new", "gone"]
 # A slowdown counts only if this many measurements in a row show it.
 LOOKS = 3
+# Ends the name under which a benchmark's ratio of CPU times is kept.
+CPU = " (cpu)"
+# From this change on the clock alone is believed: a loop that lost one of two threads takes twice the time.
+CLOCK_ALONE = 0.6
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,10 @@ def judge(
 ) -> list[Verdict]:
     """Compare ratios with a baseline; whatever seems slower is measured again before it is called so.
 
+    Where ratios of CPU times are known, these decide: other processes hardly change them, while they spread
+    ratios of wall times over tens of percent. Only wall time shows lost parallelism, though, so that a change
+    of it that is larger than such a spread counts as well.
+
     Noise on a shared machine comes in bursts that slow one benchmark down for seconds. The smallest change of
     `LOOKS` measurements decides, which such a burst survives only by lasting through all of them.
 
@@ -53,17 +61,28 @@ def judge(
         if not suspects:
             break
         for name, ratio in measure_again(suspects).items():
-            best[name], looks[name] = min(best[name], ratio), looks[name] + 1
+            if name in best:
+                best[name], looks[name] = min(best[name], ratio), looks[name] + 1
     return _verdicts(baseline, best, looks)
 
 
 def _verdicts(
     baseline: Mapping[str, Reference], ratios: Mapping[str, float], looks: Mapping[str, int]
 ) -> list[Verdict]:
-    return [
-        _verdict(name, baseline.get(name), ratios.get(name), looks.get(name, 0))
+    found = {
+        name: _verdict(name, baseline.get(name), ratios.get(name), looks.get(name, 0))
         for name in _names(baseline, ratios)
-    ]
+    }
+    return [_together(v, found.get(name + CPU)) for name, v in found.items() if not name.endswith(CPU)]
+
+
+def _together(clock: Verdict, cpu: Verdict | None) -> Verdict:
+    """The CPU's verdict under the benchmark's name, unless only the clock has one or shows far more."""
+    if cpu is None or cpu.change is None or clock.change is None:
+        return clock
+    if clock.change > CLOCK_ALONE or 1.0 / (1.0 + clock.change) > 1.0 + CLOCK_ALONE:
+        return replace(clock, threshold=CLOCK_ALONE, sign="-" if clock.change > 0.0 else "+")
+    return replace(cpu, name=clock.name)
 
 
 def _names(*tables: Iterable[str]) -> list[str]:

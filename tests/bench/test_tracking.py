@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tracking import baseline
 from tracking.baseline import Reference
-from tracking.verdict import LOOKS, judge
+from tracking.verdict import CPU, LOOKS, judge
 
 CHECK = Path(__file__).parents[2] / "bench" / "check.py"
 STEADY = Reference(ratio=2.0, noise=0.01, runs=5)
@@ -55,6 +55,27 @@ def test_a_slowdown_that_lasts_is_found_and_named() -> None:
     assert verdicts["slow"].looks == LOOKS
     assert verdicts["fine"].sign == "~"
     assert again == [["slow"]] * (LOOKS - 1)
+
+
+@pytest.mark.parametrize(
+    ("clock", "cpu", "sign", "change"),
+    [
+        (2.9, 2.02, "~", 0.01),  # others used the machine
+        (2.9, 2.60, "-", 0.30),
+        (3.6, 2.02, "-", 0.80),  # a thread was lost
+        (2.0, 1.60, "+", -0.20),
+        (1.1, 2.00, "+", -0.45),
+    ],
+)
+def test_cpu_time_decides_unless_the_clock_shows_far_more(
+    clock: float, cpu: float, sign: str, change: float
+) -> None:
+    measured = {"a": clock, "a" + CPU: cpu}
+    (verdict,) = judge({"a": STEADY, "a" + CPU: STEADY}, measured, lambda names: measured)
+    assert (verdict.name, verdict.sign) == ("a", sign)
+    assert verdict.change == pytest.approx(change)
+    (verdict,) = judge({"a": STEADY}, measured, lambda names: measured)
+    assert verdict.change == pytest.approx(clock / 2.0 - 1.0)
 
 
 def test_a_burst_of_noise_is_forgiven() -> None:
