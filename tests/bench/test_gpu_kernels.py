@@ -14,8 +14,8 @@ pytest.importorskip("triton")
 
 SCRIPT = Path(__file__).parents[2] / "bench" / "gpu_kernels.py"
 # Fewer sizes than the script has, which tests/kernels cover: every launch in the interpreter is slow. Both
-# calls are in one process, for starting torch and Triton takes longer than either. The second call gets means of
-# other points, and samples with another seed.
+# calls are in one process, for starting torch and Triton takes longer than either. The second call gets means
+# of other points, and samples with another seed.
 CALLS = f"""
 import contextlib, io, json, sys
 sys.path.insert(0, {str(SCRIPT.parent)!r})
