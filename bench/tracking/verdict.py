@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from tracking.baseline import Reference
+from tracking.baseline import WIDTHS, Reference
 
 Sign = Literal["+", "-", "~", "new", "gone"]
 # A slowdown counts only if this many measurements in a row show it.
@@ -73,15 +73,20 @@ def _verdicts(
         name: _verdict(name, baseline.get(name), ratios.get(name), looks.get(name, 0))
         for name in _names(baseline, ratios)
     }
-    return [_together(v, found.get(name + CPU)) for name, v in found.items() if not name.endswith(CPU)]
+    return [
+        _together(v, found.get(name + CPU), baseline.get(name))
+        for name, v in found.items()
+        if not name.endswith(CPU)
+    ]
 
 
-def _together(clock: Verdict, cpu: Verdict | None) -> Verdict:
+def _together(clock: Verdict, cpu: Verdict | None, reference: Reference | None) -> Verdict:
     """The CPU's verdict under the benchmark's name, unless only the clock has one or shows far more."""
-    if cpu is None or cpu.change is None or clock.change is None:
+    if cpu is None or cpu.change is None or clock.change is None or reference is None:
         return clock
-    if clock.change > CLOCK_ALONE or 1.0 / (1.0 + clock.change) > 1.0 + CLOCK_ALONE:
-        return replace(clock, threshold=CLOCK_ALONE, sign="-" if clock.change > 0.0 else "+")
+    far = max(CLOCK_ALONE, WIDTHS * reference.noise)
+    if clock.change > far or 1.0 / (1.0 + clock.change) > 1.0 + far:
+        return replace(clock, threshold=far, sign="-" if clock.change > 0.0 else "+")
     return replace(cpu, name=clock.name)
 
 

@@ -78,6 +78,12 @@ def test_cpu_time_decides_unless_the_clock_shows_far_more(
     assert verdict.change == pytest.approx(clock / 2.0 - 1.0)
 
 
+def test_a_clock_that_always_varied_is_believed_less() -> None:
+    measured = {"a": 4.0, "a" + CPU: 2.0}
+    varied = Reference(ratio=2.0, noise=0.3, runs=5)
+    assert [v.sign for v in judge({"a": varied, "a" + CPU: STEADY}, measured, never)] == ["~"]
+
+
 def test_a_burst_of_noise_is_forgiven() -> None:
     (verdict,) = judge({"a": STEADY}, {"a": 4.0}, lambda names: {"a": 2.05})
     assert (verdict.sign, verdict.looks) == ("~", 2)
