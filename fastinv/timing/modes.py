@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from fastinv.kernels.coupling.native_cpu import why_not
+from fastinv.kernels.coupling.serving import why_not
 from fastinv.models.layers.packed import packing_is_possible
 
 
@@ -24,7 +24,8 @@ class Mode:
         name: as on the command line.
         what: a few words.
         exact: whether it keeps float32, so that only rounding may differ from eager.
-        quick: whether it is prepared in well under a second.
+        quick: whether the timing stage of a run has the time to prepare it: well under a second, but for
+            Triton's compiler at first use.
     """
 
     name: str
@@ -38,14 +39,14 @@ MODES: dict[str, Mode] = {
     for mode in (
         Mode("eager", "PyTorch, operator by operator", True, True),
         Mode("packed", "CPU: weights laid out once for oneDNN, activations fused", True, True),
-        Mode("fused", "CPU: a coupling flow's whole inverse in one compiled loop", True, True),
+        Mode("fused", "a coupling flow's whole inverse in one compiled loop; CUDA: captured", True, True),
         Mode("compiled", "torch.compile, one graph per batch size", True, False),
         Mode("compiled-max", "torch.compile with max-autotune (on a CPU with frozen weights)", True, False),
         Mode("cudagraph", "the whole call, noise included, captured as a CUDA graph", True, True),
         Mode("tf32", "CUDA: float32 products rounded to TensorFloat-32", False, True),
         Mode("bf16", "wide layers multiply in bfloat16", False, True),
         Mode("bf16-packed", "CPU: bf16 and packed", False, True),
-        Mode("bf16-fused", "CPU: bf16 and fused", False, True),
+        Mode("bf16-fused", "bf16 and fused", False, True),
         Mode("bf16-cudagraph", "bf16, captured as a CUDA graph", False, True),
     )
 }
@@ -58,7 +59,7 @@ def available(mode: str, device: str) -> str | None:
             return "for CPUs only"
         return None if packing_is_possible() else "this build of torch has no oneDNN"
     if mode in ("fused", "bf16-fused"):
-        return "for CPUs only" if device != "cpu" else why_not(bf16=mode == "bf16-fused")
+        return why_not(device, bf16=mode == "bf16-fused")
     if mode in ("cudagraph", "bf16-cudagraph", "tf32") and device != "cuda":
         return "needs a CUDA device"
     if mode == "tf32" and torch.cuda.get_device_capability() < (8, 0):

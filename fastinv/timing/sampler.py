@@ -166,7 +166,9 @@ def _fused(bf16: bool) -> Callable[[Sampler, PosteriorModel, int], Callable[[], 
             raise ModeUnavailableError(str(error)) from error
         if ready is None:
             raise ModeUnavailableError("it has no coupling flow")
-        return sampler.eagerly(ready.draw)
+        # One kernel in place of dozens leaves the few around it to the graph.
+        captured = sampler.noise.device.type == "cuda"
+        return sampler.captured(ready.draw) if captured else sampler.eagerly(ready.draw)
 
     return make
 

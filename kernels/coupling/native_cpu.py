@@ -3,32 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastinv.kernels.backends import native_module
-
-Array = NDArray[np.float32]
-Layers = Sequence[tuple[Array, Array]]
-
-
-@dataclass(frozen=True)
-class Block:
-    """One block, x -> coupling(Q x).
-
-    Attributes:
-        net_a: weights (outputs, inputs) and bias of each layer; the other half of x and the condition in,
-            log-scales and then shifts of the first dim // 2 coordinates out.
-        net_b: the same for the other coordinates, which are transformed last.
-        mixing: Q, shape (dim, dim).
-    """
-
-    net_a: Layers
-    net_b: Layers
-    mixing: Array
+from fastinv.kernels.coupling.block import Array, Block, check_activation
 
 
 def why_not(*, bf16: bool) -> str | None:
@@ -66,8 +46,7 @@ class CouplingInverse:
     ) -> None:
         if (reason := why_not(bf16=bf16)) is not None:
             raise ValueError(reason)
-        if activation not in ("silu", "relu"):
-            raise ValueError(f"activation must be 'silu' or 'relu', got {activation!r}")
+        check_activation(activation)
         self._flow: Any = native_module().PackedFlow(dim, dim_c, clamp, activation == "silu", bf16)  # type: ignore[union-attr]
         for block in blocks:
             self._flow.add(list(block.net_a), list(block.net_b), block.mixing)

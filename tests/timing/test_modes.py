@@ -8,6 +8,8 @@ import pytest
 import torch
 
 import fastinv
+from fastinv.kernels.backends import BackendStatus
+from fastinv.kernels.coupling import serving
 from fastinv.models import PosteriorModel, model_names
 from fastinv.timing import sampler as sampler_module
 from fastinv.timing.checking import Check, check
@@ -73,11 +75,25 @@ def test_what_cannot_be_fused_says_so() -> None:
 def test_a_machine_without_the_instructions_has_no_fused_mode(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fastinv.kernels.coupling.native_cpu.native_module", lambda: None)
     assert "C++ extension" in str(available("fused", "cpu"))
-    assert available("fused", "cuda") == "for CPUs only"
     old = SimpleNamespace(coupling_supported=lambda bf16: not bf16)
     monkeypatch.setattr("fastinv.kernels.coupling.native_cpu.native_module", lambda: old)
     assert available("fused", "cpu") is None
     assert "bfloat16" in str(available("bf16-fused", "cpu"))
+
+
+def test_a_gpu_fuses_flows_in_triton(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which machines can, without one at hand; the kernel itself is tested in the interpreter."""
+    none, old = (
+        BackendStatus("triton", False, "no CUDA device is visible"),
+        BackendStatus("triton", True, "CUDA"),
+    )
+    monkeypatch.setattr(serving, "available_backends", lambda: {"triton": none})
+    assert available("fused", "cuda") == available("bf16-fused", "cuda") == none.detail
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.setattr(serving, "available_backends", lambda: {"triton": old})
+    for capability, reason in (((7, 5), "needs a GPU of compute capability 8.0 or newer"), ((9, 0), None)):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda found=capability: found)
+        assert available("fused", "cuda") == reason
 
 
 def test_a_large_batch_is_drawn_in_pieces() -> None:

@@ -1,17 +1,20 @@
-"""Coupling flows whose whole inverse is one call of compiled code, for drawing samples on a CPU."""
+"""Coupling flows whose whole inverse is one call of compiled code: C++ on a CPU, Triton on a GPU."""
 
 from __future__ import annotations
 
 import copy
-from typing import cast
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from fastinv.kernels.coupling.native_cpu import Array, Block, CouplingInverse
+from fastinv.kernels.coupling.block import Array, Block
 from fastinv.models.layers.coupling import Affine, CouplingFlow, MixedCoupling
 
 _ACTIVATIONS: dict[type[nn.Module], str] = {nn.SiLU: "silu", nn.ReLU: "relu"}
+
+Inverse = Callable[[Tensor, Tensor], Tensor]
 
 
 class FusedFlow(nn.Module):
@@ -20,12 +23,13 @@ class FusedFlow(nn.Module):
     Args:
         flow: where the weights are copied from.
         bf16: let inner layers multiply in bfloat16.
+        backend: "native" or "triton"; that of the weights' device if None.
 
     Raises:
         ValueError: this machine or this flow cannot be served; the message says why.
     """
 
-    def __init__(self, flow: CouplingFlow, *, bf16: bool) -> None:
+    def __init__(self, flow: CouplingFlow, *, bf16: bool, backend: str | None = None) -> None:
         super().__init__()
         blocks = [cast(MixedCoupling, block) for block in flow.blocks]
         first = blocks[0].coupling
@@ -35,11 +39,14 @@ class FusedFlow(nn.Module):
         activation = _ACTIVATIONS.get(type(net_a[1]))
         if activation is None:
             raise ValueError(f"only SiLU and ReLU are fused, not {type(net_a[1]).__name__}")
-        self._inverse = CouplingInverse(
+        device = cast(nn.Linear, net_a[0]).weight.device
+        make = _MAKERS[backend or ("native" if device.type == "cpu" else "triton")]
+        self._inverse = make(
             [
                 Block(_layers(b.coupling.net_a), _layers(b.coupling.net_b), _array(b.mixing.matrix()))
                 for b in blocks
             ],
+            device,
             dim=sum(first.split),
             dim_c=cast(nn.Linear, net_a[0]).in_features - first.split[1],
             clamp=first.transform.clamp,
@@ -49,12 +56,16 @@ class FusedFlow(nn.Module):
 
     def inverse(self, z: Tensor, c: Tensor) -> Tensor:
         """As `CouplingFlow.inverse`, up to rounding."""
-        x = self._inverse(z.contiguous().numpy(), c.contiguous().numpy(), threads=torch.get_num_threads())
-        return torch.from_numpy(x)
+        return self._inverse(z, c)
 
 
-def fused(module: nn.Module, *, bf16: bool = False) -> nn.Module | None:
+def fused(module: nn.Module, *, bf16: bool = False, backend: str | None = None) -> nn.Module | None:
     """A copy of a module whose coupling flows are fused; None where it contains none.
+
+    Args:
+        module: left as it is.
+        bf16: see `FusedFlow`.
+        backend: see `FusedFlow`.
 
     Raises:
         ValueError: see `FusedFlow`.
@@ -67,8 +78,33 @@ def fused(module: nn.Module, *, bf16: bool = False) -> nn.Module | None:
         if isinstance(child, CouplingFlow)
     ]
     for parent, name, flow in found:
-        setattr(parent, name, FusedFlow(flow, bf16=bf16))
+        setattr(parent, name, FusedFlow(flow, bf16=bf16, backend=backend))
     return copied if found else None
+
+
+def _native(blocks: Sequence[Block], device: torch.device, **how: Any) -> Inverse:
+    from fastinv.kernels.coupling.native_cpu import CouplingInverse
+
+    invert = CouplingInverse(blocks, **how)
+
+    def inverse(z: Tensor, c: Tensor) -> Tensor:
+        x = invert(z.contiguous().numpy(), c.contiguous().numpy(), threads=torch.get_num_threads())
+        return torch.from_numpy(x)
+
+    return inverse
+
+
+def _triton(blocks: Sequence[Block], device: torch.device, **how: Any) -> Inverse:
+    from fastinv.kernels.coupling.serving import why_not_in_triton
+
+    if (reason := why_not_in_triton()) is not None:
+        raise ValueError(reason)
+    from fastinv.kernels.coupling.triton_gpu import CouplingInverse
+
+    return CouplingInverse(blocks, device=device, **how)
+
+
+_MAKERS: dict[str, Callable[..., Inverse]] = {"native": _native, "triton": _triton}
 
 
 def _layers(net: nn.Module) -> list[tuple[Array, Array]]:
@@ -77,5 +113,5 @@ def _layers(net: nn.Module) -> list[tuple[Array, Array]]:
 
 
 def _array(tensor: Tensor) -> Array:
-    array: Array = tensor.detach().float().contiguous().numpy()
+    array: Array = tensor.detach().float().cpu().contiguous().numpy()
     return array
