@@ -9,6 +9,7 @@ import torch
 from results_file import table
 
 from fastinv.models import PosteriorModel
+from fastinv.models.layers.fused import fused
 from fastinv.timing import Timing
 from fastinv.timing.checking import check
 from fastinv.timing.clocks import Call
@@ -37,6 +38,28 @@ def contenders(
         else:
             notes[mode] = f"wrong: {found.reason}"
     return calls, notes
+
+
+def interpreted(model: PosteriorModel, mode: str, samples: int = 200) -> str:
+    """A model's flow in Triton's interpreter against eager: "ok", or what is wrong or missing.
+
+    What a mode does on a GPU, but for the graph around the kernel.
+
+    Args:
+        model: on the CPU, TRITON_INTERPRET=1 in the environment.
+        mode: "fused" or "bf16-fused".
+        samples: per call; the interpreter is slow.
+    """
+    try:
+        ready: Any = fused(model, bf16=mode == "bf16-fused", backend="triton")
+    except ValueError as error:
+        return str(error)
+    if ready is None:
+        return "it has no coupling flow"
+    sampler = Sampler(ready, torch.as_tensor(model.problem.observations(1), dtype=torch.float32), samples)
+    sampler.mode = mode  # judged by what this mode may do
+    found = check(sampler, model)
+    return "ok" if found.passed else f"wrong: {found.reason}"
 
 
 def figures(timings: Mapping[str, Timing], notes: Mapping[str, str]) -> dict[str, Any]:

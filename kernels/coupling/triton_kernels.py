@@ -149,7 +149,7 @@ def invert(
     """ROWS rows of x (rows, DIM) from z (rows, DIM) and c (rows, DIM_C).
 
     Blocks come in the order of the inverse. `floats` has for each of a block's networks, the second half's
-    first, what `_last_hidden` reads and the outputs' biases (2, IN), and then the mixing (IN, IN). `inner` has
+    first, what `_last_hidden` reads and the outputs' biases (2, IN); then the mixing (IN, IN). `inner` has
     for each network the layers between and the outputs' weights (2, OWN, WIDE): log-scales, then shifts, of
     OWN coordinates as the larger half has. A log-scale s is clamped to outer atan(s / outer).
     """

@@ -8,11 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 BENCH = Path(__file__).parents[2] / "bench"
 
 
-def run(*command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+def run(*command: str, cwd: Path | None = None, interpret: str = "0") -> subprocess.CompletedProcess[str]:
+    environment = {
+        **os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "TRITON_INTERPRET": interpret
+    }  # fmt: skip
     return subprocess.run(
         [sys.executable, *command], env=environment, capture_output=True, text=True, timeout=240, cwd=cwd
     )
@@ -35,16 +39,16 @@ def call(*arguments):
         try:
             code = gpu_models.main()
         except SystemExit as stop:
-            code, text = 1, str(stop)
-            err.write(text)
+            code = stop.code if isinstance(stop.code, int) else 1
+            err.write(str(stop))
     print(json.dumps([code, out.getvalue(), err.getvalue()]))
 {calls}
 """
 
 
-def gpu_models(calls: str) -> list[tuple[int, str, str]]:
+def gpu_models(calls: str, interpret: str = "0") -> list[tuple[int, str, str]]:
     """Exit code, output and errors of each call."""
-    done = run("-c", SMALL.format(bench=str(BENCH), calls=calls))
+    done = run("-c", SMALL.format(bench=str(BENCH), calls=calls), interpret=interpret)
     assert done.returncode == 0, done.stderr
     return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
 
@@ -94,6 +98,56 @@ call("--check-only")
     assert fine[1].splitlines() == [f"mdn, {m}: ok" for m in ("eager", "packed", "bf16", "bf16-packed")]
     assert spoilt[0] == 1
     assert "mdn, packed: wrong: 100.0% of its samples" in spoilt[1]
+
+
+def test_fused_kernel_is_checked_in_the_interpreter() -> None:
+    pytest.importorskip("triton")
+    calls = """
+from fastinv.kernels.coupling.triton_gpu import CouplingInverse
+import torch
+invert = CouplingInverse.__call__
+CouplingInverse.__call__ = lambda self, z, c: invert(self, z, c) + (self._inner.dtype == torch.bfloat16)
+call("--model", "cinn", "--check-only")
+call("--output", "never")
+"""
+    checked, timed = gpu_models(calls, interpret="1")
+    assert "cinn, fused in Triton's interpreter: ok" in checked[1].splitlines(), checked[2]
+    assert "cinn, bf16-fused in Triton's interpreter: wrong: 100.0% of its samples" in checked[1]
+    assert checked[0] == 1
+    assert timed[0] == 2
+    assert "give --check-only" in timed[2]
+
+
+def test_verdicts_take_the_pessimistic_end_of_intervals() -> None:
+    code = f"""
+import sys
+sys.path.insert(0, {str(BENCH)!r})
+import gpu_models
+from fastinv.timing import Timing
+from fastinv.timing.records import ModeProfile, Profile
+from fastinv.timing.roofline import Machine
+
+def mode(name, ms, single):
+    timings = (Timing(t, t, t, 9, low_ms=0.9 * t, high_ms=1.1 * t) for t in (ms, single))
+    return ModeProfile(name, latency=next(timings), single=next(timings))
+
+def profile(name, *modes):
+    return Profile(name, "kinematics", 1, "cuda", 1, Machine(1.0, 1.0, 1.0), 1.0, modes)
+
+eager, graph = mode("eager", 2.0, 1.0), mode("cudagraph", 0.25, 0.25)
+for fused in (mode("fused", 0.1, 0.1), mode("fused", 0.15, 0.1), ModeProfile("fused", "unavailable")):
+    print(*gpu_models.verdicts(profile("cinn", eager, graph, fused)), sep="\\n")
+print(gpu_models.verdicts(profile("iresnet", eager, ModeProfile("cudagraph", "unavailable"))))
+"""
+    done = run("-c", code)
+    assert done.returncode == 0, done.stderr
+    common = [
+        "1000 samples captured: 0.25 ms (to reach: 0.3 ms), reached",
+        "one sample, eager over captured: 4x (to reach: 5x), not reached",
+    ]
+    gain = "1000 samples, captured over fused at least: {}x (to reach: 1.5x), {}reached"
+    wanted = [*common, gain.format("2.05", ""), *common, gain.format("1.36", "not "), *common, "[]"]
+    assert done.stdout.splitlines() == wanted
 
 
 def test_cpu_models_writes_its_page(tmp_path: Path) -> None:
