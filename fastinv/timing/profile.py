@@ -184,8 +184,12 @@ class _Profiler:
         self.rows[mode] = replace(row, points=(*row.points, point))
 
     def _expected(self, mode: str, batch: int) -> Point:
-        """The point, unless smaller batches say that a call would take too long."""
-        rates = [rate for p in self.rows[mode].points if (rate := p.per_second) is not None]
+        """The point, unless smaller batches or the latency say that a call would take too long."""
+        row = self.rows[mode]
+        rates = [rate for p in row.points if (rate := p.per_second) is not None]
+        if row.latency is not None:
+            # A single sample costs nearly as much: alone it would rule out all that is large.
+            rates.append(SAMPLES / (1e-3 * row.latency.median_ms))
         seconds = batch / max(rates) if rates else 0.0
         if seconds > _LONGEST_S:
             return Point(batch, None, f"left out: a call would take about {seconds:.0f} s")

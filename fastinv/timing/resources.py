@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,15 +87,16 @@ def joules_per_call(call: Callable[[], object], device: str) -> float | None:
     """
     if device != "cuda":
         return None
-    with _nvml() as counter:
-        if counter is None:
+    with _energy_counter() as counter:
+        if (start := counter()) is None:
             return None
-        start, calls, began = counter(), 0, perf_counter()
+        calls, began = 0, perf_counter()
         while perf_counter() - began < ENERGY_S:
             call()
             torch.cuda.synchronize()
             calls += 1
-        return float(counter() - start) * 1e-3 / calls
+        end = counter()
+    return None if end is None else (end - start) * 1e-3 / calls
 
 
 def why_no_energy() -> str:
@@ -107,26 +107,29 @@ def why_no_energy() -> str:
 
 
 @contextmanager
-def _nvml() -> Iterator[Callable[[], int] | None]:
-    """A function that reads the energy counter in millijoules, or None."""
+def _energy_counter() -> Iterator[Callable[[], int | None]]:
+    """A function that reads the current GPU's counter in millijoules; it gives None where there is none."""
     try:
         import pynvml  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
-        yield None
+        yield lambda: None
         return
+
+    def read() -> int | None:
+        try:
+            # By UUID: CUDA counts only the GPUs that are visible to it, in an order of its own.
+            uuid = str(torch.cuda.get_device_properties().uuid).removeprefix("GPU-")
+            handle: Any = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
+            return int(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle))
+        except pynvml.NVMLError:
+            return None
+
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
-        yield None
+        yield lambda: None
         return
     try:
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0]
-        handle: Any = pynvml.nvmlDeviceGetHandleByIndex(int(visible) if visible.isdigit() else 0)
-        try:
-            pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
-        except pynvml.NVMLError:
-            yield None
-        else:
-            yield lambda: int(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle))
+        yield read
     finally:
         pynvml.nvmlShutdown()

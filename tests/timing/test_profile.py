@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 import fastinv
-from fastinv.timing import Plan, profile
+from fastinv.timing import Plan, Timing, profile
 from fastinv.timing import sampler as sampler_module
 from fastinv.timing.checking import Check
 from fastinv.timing.modes import ModeUnavailableError
 from fastinv.timing.profile import profile_model
-from fastinv.timing.records import Profile, fastest
+from fastinv.timing.records import ModeProfile, Point, Profile, fastest
 from fastinv.timing.resources import joules_per_call, peak_bytes, why_no_energy
 from fastinv.timing.roofline import Machine, Work, measure_machine, work_of
 
@@ -143,6 +146,66 @@ def test_peak_memory_is_what_is_held_at_once() -> None:
 
 def test_a_cpu_tells_no_energy() -> None:
     assert joules_per_call(lambda: None, "cpu") is None
+
+
+class Nvml:
+    """NVML's bindings with a counter that advances by 500 J per reading, or a call that fails."""
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self, failing: str = "") -> None:
+        self.failing, self.millijoules, self.open = failing, 0, 0
+
+    def _called(self, name: str) -> None:
+        if name == self.failing:
+            raise self.NVMLError(name)
+
+    def nvmlInit(self) -> None:
+        self._called("init")
+        self.open += 1
+
+    def nvmlShutdown(self) -> None:
+        self.open -= 1
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:
+        self._called("handle")
+        assert uuid == "GPU-12ab"
+        return uuid
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle: str) -> int:
+        self.millijoules += 500_000
+        self._called("second reading" if self.millijoules > 500_000 else "reading")
+        return self.millijoules
+
+
+@pytest.mark.parametrize("failing", ["", "init", "handle", "reading", "second reading"])
+def test_energy_is_the_counters_or_none(failing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml, calls = Nvml(failing), []
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    properties = SimpleNamespace(uuid="12ab")
+    fake = SimpleNamespace(get_device_properties=lambda: properties, synchronize=lambda: None)
+    monkeypatch.setattr("fastinv.timing.resources.torch.cuda", fake)
+    monkeypatch.setattr("fastinv.timing.resources.ENERGY_S", 0.001)
+    found = joules_per_call(lambda: calls.append(1), "cuda")
+    assert found == (None if failing else 500.0 / len(calls))
+    assert nvml.open == 0
+
+
+def test_without_bindings_there_is_no_energy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert joules_per_call(lambda: None, "cuda") is None
+
+
+def test_a_batch_is_left_out_by_the_best_rate_that_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sample alone takes 10 ms here, and so do 1000: 10^4 are worth a try, 10^9 are not."""
+    ten_ms = Timing(10.0, 10.0, 10.0, 9)
+    model = fastinv.model("mdn", fastinv.problem("kinematics"), preset="smoke")
+    profiler = profile._Profiler(model, BRISK, lambda rows, step: None)
+    profiler.rows["eager"] = ModeProfile("eager", latency=ten_ms, points=(Point(1, ten_ms),))
+    monkeypatch.setattr(profiler, "_point", lambda mode, batch: Point(batch, ten_ms))
+    assert profiler._expected("eager", 10_000).note == ""
+    assert profiler._expected("eager", 10**9).note == "left out: a call would take about 10000 s"
 
 
 def test_a_missing_energy_figure_names_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
