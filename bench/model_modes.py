@@ -55,7 +55,7 @@ def interpreted(model: PosteriorModel, mode: str, samples: int = 200) -> str:
     except ValueError as error:
         return str(error)
     if ready is None:
-        return "it has no coupling flow"
+        return "no part of it is fused in Triton"
     sampler = Sampler(ready, torch.as_tensor(model.problem.observations(1), dtype=torch.float32), samples)
     sampler.mode = mode  # judged by what this mode may do
     found = check(sampler, model)

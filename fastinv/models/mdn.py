@@ -8,10 +8,9 @@ from torch import Tensor
 from fastinv.models.family import Dims, Family, to_uniform
 from fastinv.models.layers.mixture import (
     Mixture,
-    choose_component,
+    MixtureSampling,
     mixture_from_outputs,
     mixture_log_density,
-    mixture_sample,
     outputs_per_component,
 )
 from fastinv.models.layers.mlp import hidden_widths, joined, mlp, output_bias
@@ -34,6 +33,7 @@ class MDN(Family):
             settings.components * outputs_per_component(dims.x),
             activation=settings.activation,
         )
+        self.sampling = MixtureSampling(settings.components, dims.x, settings.clamp)
         # Start the components apart: where they coincide they also share their gradients.
         with torch.no_grad():
             bias = output_bias(self.net).view(settings.components, -1)
@@ -50,22 +50,21 @@ class MDN(Family):
         return -self.log_prob(x, y, c).mean()
 
     def draw(self, y: Tensor, c: Tensor, noise: Tensor) -> Tensor:
-        mixture = self.mixture(y, c)
-        component = choose_component(mixture.log_weights, to_uniform(noise[:, -1:])).squeeze(1)
-        return mixture_sample(mixture, torch.arange(len(y), device=y.device), component, noise[:, :-1])
+        row = torch.arange(len(y), device=y.device)
+        uniform = to_uniform(noise[:, -1:])
+        samples: Tensor = self.sampling(self.net(joined(y, c)), row, uniform, noise[:, :-1])
+        return samples
 
     def draw_many(self, y: Tensor, levels: Tensor, level: Tensor, noise: Tensor) -> Tensor:
         """As `draw`, but the network runs once per observation and level instead of once per sample."""
         groups, n, _ = noise.shape
         if len(levels) > n:
             return super().draw_many(y, levels, level, noise)
-        mixture = self.mixture(y.repeat_interleave(len(levels), dim=0), levels.repeat(groups, 1))
+        outputs = self.net(joined(y.repeat_interleave(len(levels), dim=0), levels.repeat(groups, 1)))
         first = torch.arange(groups, device=y.device)[:, None] * len(levels)
         row = (first + level).flatten()
         uniform = to_uniform(noise[..., -1])
-        if len(levels) == 1:
-            component = choose_component(mixture.log_weights, uniform).flatten()
-        else:
-            component = choose_component(mixture.log_weights[row], uniform.view(-1, 1)).squeeze(1)
-        samples = mixture_sample(mixture, row, component, noise[..., :-1].flatten(0, 1))
+        if len(levels) > 1:
+            uniform = uniform.flatten()
+        samples: Tensor = self.sampling(outputs, row, uniform, noise[..., :-1].flatten(0, 1))
         return samples.view(groups, n, -1)

@@ -39,7 +39,7 @@ MODES: dict[str, Mode] = {
     for mode in (
         Mode("eager", "PyTorch, operator by operator", True, True),
         Mode("packed", "CPU: weights laid out once for oneDNN, activations fused", True, True),
-        Mode("fused", "a coupling flow's whole inverse in one compiled loop; CUDA: captured", True, True),
+        Mode("fused", "a flow's inverse or a mixture's samples in one compiled loop", True, True),
         Mode("compiled", "torch.compile, one graph per batch size", True, False),
         Mode("compiled-max", "torch.compile with max-autotune (on a CPU with frozen weights)", True, False),
         Mode("cudagraph", "the whole call, noise included, captured as a CUDA graph", True, True),
@@ -58,7 +58,7 @@ def available(mode: str, device: str) -> str | None:
         if device != "cpu":
             return "for CPUs only"
         return None if packing_is_possible() else "this build of torch has no oneDNN"
-    if mode in ("fused", "bf16-fused"):
+    if mode == "bf16-fused" or (mode == "fused" and device != "cpu"):
         return why_not(device, bf16=mode == "bf16-fused")
     if mode in ("cudagraph", "bf16-cudagraph", "tf32") and device != "cuda":
         return "needs a CUDA device"

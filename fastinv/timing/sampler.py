@@ -165,7 +165,7 @@ def _fused(bf16: bool) -> Callable[[Sampler, PosteriorModel, int], Callable[[], 
         except ValueError as error:
             raise ModeUnavailableError(str(error)) from error
         if ready is None:
-            raise ModeUnavailableError("it has no coupling flow")
+            raise ModeUnavailableError("no part of it is fused in this mode")
         # One kernel in place of dozens leaves the few around it to the graph.
         captured = sampler.noise.device.type == "cuda"
         return sampler.captured(ready.draw) if captured else sampler.eagerly(ready.draw)

@@ -1,4 +1,7 @@
-"""Coupling flows whose whole inverse is one call of compiled code: C++ on a CPU, Triton on a GPU."""
+"""Parts of models whose sampling is one call of compiled code.
+
+The inverse of a coupling flow in C++ on a CPU and in Triton on a GPU; a mixture's samples in Numba on a CPU.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from torch import Tensor, nn
 
 from fastinv.kernels.coupling.block import Array, Block
 from fastinv.models.layers.coupling import Affine, CouplingFlow, MixedCoupling
+from fastinv.models.layers.mixture import MixtureSampling
 
 _ACTIVATIONS: dict[type[nn.Module], str] = {nn.SiLU: "silu", nn.ReLU: "relu"}
 
@@ -59,8 +63,25 @@ class FusedFlow(nn.Module):
         return self._inverse(z, c)
 
 
+class FusedMixture(nn.Module):
+    """As `MixtureSampling`, up to rounding, on a CPU and without gradients."""
+
+    def __init__(self, sampling: MixtureSampling) -> None:
+        super().__init__()
+        self.components, self.clamp = sampling.components, sampling.clamp
+
+    def forward(self, outputs: Tensor, row: Tensor, uniform: Tensor, normal: Tensor) -> Tensor:
+        from fastinv.kernels.mixture.numba_cpu import draw
+
+        mixtures = outputs.view(len(outputs), self.components, -1)
+        arrays = (t.contiguous().numpy() for t in (mixtures, row, uniform.flatten(), normal))
+        return torch.from_numpy(draw(*arrays, clamp=self.clamp))
+
+
 def fused(module: nn.Module, *, bf16: bool = False, backend: str | None = None) -> nn.Module | None:
-    """A copy of a module whose coupling flows are fused; None where it contains none.
+    """A copy of a module whose coupling flows and mixtures are fused; None where it contains none.
+
+    Mixtures stay as they are in bfloat16 and on a GPU, where a graph of their operators serves.
 
     Args:
         module: left as it is.
@@ -71,14 +92,19 @@ def fused(module: nn.Module, *, bf16: bool = False, backend: str | None = None) 
         ValueError: see `FusedFlow`.
     """
     copied = copy.deepcopy(module).eval().requires_grad_(False)
+    device = next((p.device.type for p in copied.parameters()), "cpu")
+    mixtures = device == "cpu" and not bf16 and backend in (None, "numba")
     found = [
         (parent, name, child)
         for parent in copied.modules()
         for name, child in parent.named_children()
-        if isinstance(child, CouplingFlow)
+        if isinstance(child, CouplingFlow) or (mixtures and isinstance(child, MixtureSampling))
     ]
-    for parent, name, flow in found:
-        setattr(parent, name, FusedFlow(flow, bf16=bf16, backend=backend))
+    for parent, name, child in found:
+        if isinstance(child, CouplingFlow):
+            setattr(parent, name, FusedFlow(child, bf16=bf16, backend=backend))
+        else:
+            setattr(parent, name, FusedMixture(child))
     return copied if found else None
 
 

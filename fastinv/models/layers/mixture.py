@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fastinv.models.layers.coupling import soft_clamp
 
@@ -95,6 +95,40 @@ def mixture_sample(m: Mixture, row: Tensor, component: Tensor, normal: Tensor) -
             e[j] = e[j] - below[:, i * (i - 1) // 2 + j] * e[i]
         e[j] = e[j] * (-diagonal[:, j]).exp()
     return means + torch.stack(e, dim=-1)
+
+
+class MixtureSampling(nn.Module):
+    """From a network's outputs to samples; modes of execution put something faster in its place.
+
+    Args:
+        components: K.
+        dim: D.
+        clamp: see `mixture_from_outputs`.
+    """
+
+    def __init__(self, components: int, dim: int, clamp: float) -> None:
+        super().__init__()
+        self.components, self.dim, self.clamp = components, dim, clamp
+
+    def forward(self, outputs: Tensor, row: Tensor, uniform: Tensor, normal: Tensor) -> Tensor:
+        """One sample per row of `normal`.
+
+        Args:
+            outputs: of M mixtures, see `mixture_from_outputs`.
+            row: (S,) index of each sample's mixture.
+            uniform: what decides each sample's component, (S,), or (M, S / M) where rows are in order and all
+                mixtures equally often.
+            normal: (S, D) standard normals.
+
+        Returns:
+            (S, D).
+        """
+        m = mixture_from_outputs(outputs, self.components, self.dim, self.clamp)
+        if uniform.ndim == 2:
+            component = choose_component(m.log_weights, uniform).flatten()
+        else:
+            component = choose_component(m.log_weights[row], uniform[:, None]).squeeze(1)
+        return mixture_sample(m, row, component, normal)
 
 
 def choose_component(log_weights: Tensor, uniform: Tensor) -> Tensor:
