@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -68,6 +69,12 @@ def profile(
         typer.Option(metavar="FILE", help="Also write to FILE (.json, .csv; - for JSON); repeatable."),
     ] = None,
     runs: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of runs.")] = Path("runs"),
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", help="Time per latency of a mode, or per kernel, at most. Default: 2, or 1."
+        ),
+    ] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Drop what an interrupted command measured, and start anew.")
     ] = False,
@@ -105,10 +112,12 @@ def profile(
             raise ValueError(f"--run {run}: there is no such run")
         chosen_device = resolve_device(device)
         _check_modes(mode or [])
+        if budget is not None and not 0.0 < budget < math.inf:
+            raise ValueError(f"--budget must be a positive number of seconds, got {budget:g}")
     if kernels:
-        return _kernels(problem_by_name(problem), folder, targets)
+        return _kernels(problem_by_name(problem), folder, targets, budget)
     asked = Asked(
-        tuple(names), tuple(mode or ()), tuple(batches), problem, preset, counts, seed, chosen_device
+        tuple(names), tuple(mode or ()), tuple(batches), problem, preset, counts, seed, chosen_device, budget
     )
     session = Session(asked, targets, runs, folder, fresh)
     try:
@@ -121,7 +130,7 @@ def profile(
     return OK
 
 
-def _kernels(problem: Problem, folder: Path | None, targets: Sequence[Target]) -> int:
+def _kernels(problem: Problem, folder: Path | None, targets: Sequence[Target], budget: float | None) -> int:
     """The kernels instead of models: seconds, so saved once they are all known."""
     from rich.console import Console
 
@@ -132,7 +141,7 @@ def _kernels(problem: Problem, folder: Path | None, targets: Sequence[Target]) -
     from fastinv.timing.kernels import profile_kernels
 
     with told("kernels") as tell:
-        rows = profile_kernels(problem, on_step=lambda step: tell((), step))
+        rows = profile_kernels(problem, budget_s=budget or 1.0, on_step=lambda step: tell((), step))
     text = to_json(profile_object([], rows, collect_provenance()))
     for target in targets:
         target.write(to_csv([], rows) if target.form == "csv" else text)
@@ -149,7 +158,10 @@ def _batches(text: str) -> list[int]:
     if not text.strip():
         return []
     try:
-        sizes = sorted({int(float(part)) for part in text.split(",")})
+        numbers = [float(part) for part in text.split(",")]
+        sizes = sorted({int(number) for number in numbers})
+        if any(number % 1 for number in numbers):
+            raise ValueError
     except (ValueError, OverflowError):
         raise ValueError(f"--batch-sizes must be whole numbers separated by commas, got {text!r}") from None
     if not 1 <= sizes[0] <= sizes[-1] <= 10**9:

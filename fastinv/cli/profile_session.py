@@ -39,6 +39,7 @@ class Asked:
     counts: str
     seed: int
     device: str
+    budget: float | None = None
 
 
 class Notebook:
@@ -172,7 +173,7 @@ class Session:
         self.notebooks.append(notebook)
         profile_trained(
             model, modes=asked.modes, batches=asked.batches, trained=weights is not None, machine=machine,
-            known=known, on_step=tell, on_part=notebook.write,
+            budget_s=asked.budget or 2.0, known=known, on_step=tell, on_part=notebook.write,
         )  # fmt: skip
 
     def _notebook(self, name: str, weights: Path | None, device: str) -> Notebook:

@@ -63,6 +63,7 @@ def profile_trained(
     batches: Sequence[int],
     trained: bool,
     machine: Machine,
+    budget_s: float,
     known: Profile | None,
     on_step: OnStep,
     on_part: OnPart,
@@ -75,16 +76,19 @@ def profile_trained(
         batches: batch sizes of the throughput.
         trained: whether its scores say anything.
         machine: measured limits.
+        budget_s: seconds per latency of a mode at most.
         known: what an interrupted call with the same arguments handed to `on_part`.
         on_step: called with what is known so far and what comes next.
         on_part: called with the profile so far, whenever something came in.
     """
+    from fastinv.timing import Plan
     from fastinv.timing.profile import profile_model
 
     profile = profile_model(
         model,
         modes=modes,
         batches=batches,
+        plan=Plan(budget_s=budget_s),
         machine=machine,
         trained=trained,
         known=known,

@@ -48,17 +48,17 @@ class KernelRow:
 def profile_kernels(
     problem: Problem,
     *,
-    plan: Plan | None = None,
+    budget_s: float = 1.0,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> tuple[KernelRow, ...]:
     """Time the MMD and the problem's exact sampler on every back end of this machine.
 
     Args:
         problem: whose posterior samples are compared and drawn.
-        plan: how exactly; each call takes from microseconds to seconds.
+        budget_s: seconds per back end and operation; a call takes from microseconds to seconds.
         on_step: called with what comes next.
     """
-    plan = plan or Plan(min_repeats=5, max_warmup=10, budget_s=1.0)
+    plan = Plan(min_repeats=5, max_warmup=10, budget_s=budget_s)
     on_step("MMD")
     rows = _mmd(problem, plan)
     if problem.has_exact_posterior:

@@ -25,6 +25,7 @@ from fastinv.timing.statistics import (
 
 # A timed interval is at least this long, so that reading the clock (some 50 ns) does not count.
 SHORTEST_NS = 20_000
+MOST_CALLS = 10_000
 # The warm-up is over when the medians of two successive windows of calls differ by less than this.
 STEADY, WINDOW = 0.10, 3
 
@@ -118,7 +119,13 @@ class _Contender:
         if times:
             self.first_ns = times[0]
             shortest = min(times)
-            self.per_interval = max(1, min(10_000, round(SHORTEST_NS / max(shortest, 1.0))))
+            self.per_interval = _calls(SHORTEST_NS / max(shortest, 1.0))
+        while 1 < self.per_interval < MOST_CALLS:
+            # Reading the clock took its share of a single call: judge by as many calls as an interval has.
+            spent = self.clock.time(self.call, self.per_interval) * self.per_interval
+            if spent >= SHORTEST_NS:
+                break
+            self.per_interval = _calls(self.per_interval * max(1.5, SHORTEST_NS / max(spent, 1.0)))
 
     def repeat(self, *, after_another: bool) -> None:
         """Time an interval; after another contender's, whose threads may still spin, call once untimed."""
@@ -237,6 +244,10 @@ def measure_all(
             on_round(rounds)
     disturbances = load_warnings(before, Load.now())
     return {name: contender.timing(plan, disturbances) for name, contender in contenders.items()}
+
+
+def _calls(number: float) -> int:
+    return max(1, min(MOST_CALLS, round(number)))
 
 
 def _steady(times: list[float]) -> bool:

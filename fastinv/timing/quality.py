@@ -75,7 +75,8 @@ def warnings_for(times: Sequence[float], *, reached: bool, half_width: float, re
     if not reached:
         known = f"known to {half_width:.0%} only" if half_width < 10 else "hardly known"
         found.append(
-            f"the median is {known} (asked for {relative:.0%}) after {len(times)} repeats: raise the budget"
+            f"the median is {known} (asked for {relative:.0%}) after {len(times)} repeats: "
+            "allow more time (--budget, Plan.budget_s)"
         )
     third = len(times) // 3
     low, middle, high = quartiles(times)
