@@ -98,7 +98,9 @@ class _Profiler:
                 samplers[mode] = made
         self._latencies(samplers)
         for mode, (sampler, _) in samplers.items():
-            self._resources(mode, sampler, work.shortest_ms(machine, bf16="bf16" in mode))
+            self._resources(
+                mode, sampler, work.shortest_ms(machine, bf16="bf16" in mode, tf32=mode == "tf32")
+            )
         spec = self.model.spec
         return Profile(
             spec.model,

@@ -26,11 +26,13 @@ class Machine:
         fp32_flops: floating-point operations per second of a large float32 product.
         bf16_flops: the same in bfloat16.
         bandwidth: bytes per second read and written by a large copy.
+        tf32_flops: of the product with float32 rounded to TensorFloat-32; None on a CPU.
     """
 
     fp32_flops: float
     bf16_flops: float
     bandwidth: float
+    tf32_flops: float | None = None
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,11 @@ class Work:
     flops: float
     bytes: float
 
-    def shortest_ms(self, machine: Machine, *, bf16: bool = False) -> float:
+    def shortest_ms(self, machine: Machine, *, bf16: bool = False, tf32: bool = False) -> float:
         """Milliseconds that the machine's limits allow at best."""
         peak = machine.bf16_flops if bf16 else machine.fp32_flops
+        if tf32 and machine.tf32_flops is not None:
+            peak = machine.tf32_flops
         return 1e3 * max(self.flops / peak, self.bytes / machine.bandwidth)
 
 
@@ -61,11 +65,22 @@ def measure_machine(device: str) -> Machine:
         timing = measure(lambda: torch.mm(a, b, out=out), device=device, plan=_QUICK)
         return 2.0 * size**3 / (1e-3 * timing.median_ms)
 
+    def rounded_flops() -> float:
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("high")
+        try:
+            return flops(torch.float32)
+        finally:
+            torch.set_float32_matmul_precision(before)
+
     source = torch.ones(_BYTES[device] // 4, device=device)
     target = torch.empty_like(source)
     copy = measure(lambda: target.copy_(source), device=device, plan=_QUICK)
     return Machine(
-        flops(torch.float32), flops(torch.bfloat16), 2.0 * _BYTES[device] / (1e-3 * copy.median_ms)
+        flops(torch.float32),
+        flops(torch.bfloat16),
+        2.0 * _BYTES[device] / (1e-3 * copy.median_ms),
+        rounded_flops() if device == "cuda" else None,
     )
 
 

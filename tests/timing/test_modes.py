@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -107,6 +108,23 @@ def test_a_gpu_fuses_flows_in_triton(monkeypatch: pytest.MonkeyPatch) -> None:
     for capability, reason in (((7, 5), "needs a GPU of compute capability 8.0 or newer"), ((9, 0), None)):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda found=capability: found)
         assert available("fused", "cuda") == reason
+
+
+def test_on_a_gpu_what_is_fused_is_captured_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The choice alone, with a sampler that says what it was asked for."""
+    monkeypatch.setattr(sampler_module, "available", lambda mode, device: None)
+    monkeypatch.setattr(sampler_module, "fused", lambda model, bf16: SimpleNamespace(draw=f"fused, {bf16}"))
+    for device, way in (("cuda", "captured"), ("cpu", "eagerly")):
+        noise = SimpleNamespace(device=SimpleNamespace(type=device))
+        asked: Any = SimpleNamespace(
+            mode="fused",
+            noise=noise,
+            captured=lambda draw: ("captured", draw),
+            eagerly=lambda draw: ("eagerly", draw),
+        )
+        for mode, drawing in (("fused", "fused, False"), ("bf16-fused", "fused, True")):
+            made: Any = sampler_module._MAKERS[mode](asked, asked, 1)
+            assert made == (way, drawing)
 
 
 def test_a_large_batch_is_drawn_in_pieces() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -123,6 +124,8 @@ def test_work_is_counted() -> None:
     assert work.flops == 2 * 1000 * weights
     assert Work(1e9, 1.0).shortest_ms(MACHINE) == pytest.approx(10.0)
     assert Work(1e9, 1.0).shortest_ms(MACHINE, bf16=True) == pytest.approx(5.0)
+    assert Work(1e9, 1.0).shortest_ms(MACHINE, tf32=True) == pytest.approx(10.0)
+    assert Work(1e9, 1.0).shortest_ms(replace(MACHINE, tf32_flops=4e11), tf32=True) == pytest.approx(2.5)
     assert Work(1.0, 1e9).shortest_ms(MACHINE) == pytest.approx(100.0)
 
 
