@@ -88,8 +88,9 @@ def profile(
 
     Example: fastinv profile --model cinn --mode eager --mode packed --batch-sizes 1,1000
     """
-    # torch's profiler, which measures memory, would announce itself on stderr; read when torch is imported.
+    # Read when torch is imported: its profiler, which measures memory, and its allocator write to stderr.
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from fastinv.cli.profile_session import Asked, Session
     from fastinv.names import UnknownNameError
     from fastinv.problems import problem as problem_by_name
