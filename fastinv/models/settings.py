@@ -160,11 +160,11 @@ class InvAutoSettings(CycleSettings):
         padding: weight of the squares of the outputs beyond [y, z], within the cycle term.
     """
 
-    slope: float = 0.5
+    slope: float = 0.25
     padding: float = 1.0
     layers: int = 4
-    alpha: float = 3.0
-    beta: float = 0.1
+    alpha: float = 5.0
+    beta: float = 0.06
     lr: float = 1e-2
 
 
