@@ -82,7 +82,7 @@ format: $(VENV)/.developing ## format the sources
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(VENV)/.developing ## the documentation's pages, into site/; warnings are errors
+docs: $(VENV)/.developing ## the documentation's pages, into build/site; warnings are errors
 	@$(PIP) --editable '.[docs]'
 	$(BIN)/mkdocs build --strict
 

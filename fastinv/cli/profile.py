@@ -109,8 +109,6 @@ def profile(
         if counts not in COUNTS:
             raise UnknownNameError("treatment of counts", counts, COUNTS)
         folder = None if run is None else run_folder(runs, run)
-        if folder is not None and not folder.is_dir():
-            raise ValueError(f"--run {run}: there is no such run")
         chosen_device = resolve_device(device)
         _check_modes(mode or [])
         if budget is not None and not 0.0 < budget < math.inf:

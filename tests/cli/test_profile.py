@@ -89,7 +89,7 @@ def test_a_baseline_is_told_and_the_others_go_on(run: Path) -> None:
         (("--budget", "nan"), "--budget must be a positive number of seconds"),
         (("--batch-sizes", "0,1"), "--batch-sizes must lie between"),
         (("--export", "x.md"), "accepted extensions are .json, .csv"),
-        (("--run", "nothing"), "there is no such run"),
+        (("--run", "nothing"), "there is no run at nothing"),
         (("--preset", "smok"), "did you mean 'smoke'"),
         (("--counts", "rounde"), "did you mean 'rounded'"),
     ],
