@@ -19,7 +19,7 @@ import machine
 import numpy as np
 import results_file
 from results_file import table
-from scaling import Call, exponent, limits_line, median, timed, with_threads
+from scaling import Call, exponent, limits_line, median, native_threads, timed, within
 
 from fastinv.kernels import Gaussian, mmd2
 
@@ -63,7 +63,7 @@ def thread_counts(kernel: Any, rounds: int) -> list[dict[str, Any]]:
     for batch, n in ((1, 1000), (100, 1000), (1, 20_000), (10_000, 64)):
         x, y = samples(batch, n)
         for count in sorted({1, machine.cores()}):
-            calls[batch, n, count] = with_threads(count, partial(mmd2, x, y, kernel=kernel))
+            calls[batch, n, count] = within(native_threads, count, partial(mmd2, x, y, kernel=kernel))
     found = timed(calls, rounds)
     return [{"batch": b, "n": n, "threads": t, "seconds": s} for (b, n, t), s in found.items()]
 
@@ -76,7 +76,7 @@ def small(kernel: Any, rounds: int) -> list[dict[str, Any]]:
     a, b = (s[0, :100].copy() for s in (x, y))
     at, bt = torch.from_numpy(a), torch.from_numpy(b)
     calls = {
-        "large": with_threads(1, lambda: mmd2(x, y, kernel=kernel)),
+        "large": within(native_threads, 1, lambda: mmd2(x, y, kernel=kernel)),
         "numpy": lambda: mmd2(a, b, kernel=kernel),
         "torch": lambda: mmd2(at, bt, kernel=kernel),
     }

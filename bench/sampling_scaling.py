@@ -23,7 +23,7 @@ import machine
 import results_file
 import torch
 from results_file import table
-from scaling import Call, exponent, limits_line, median, timed, with_threads
+from scaling import Call, exponent, limits_line, median, native_threads, timed, within
 
 import fastinv
 from fastinv.kernels import abc
@@ -55,7 +55,7 @@ def exact(rounds: int) -> Rows:
                 if count * n <= MOST_SAMPLES:
                     call = partial(sample, y[:count], n, backend="native")
                     for threads in thread_counts():
-                        calls[name, count, n, threads] = with_threads(threads, call)
+                        calls[name, count, n, threads] = within(native_threads, threads, call)
     return [
         {"work": name, "observations": b, "samples": n, "threads": t, "seconds": s}
         for (name, b, n, t), s in timed(calls, rounds).items()
@@ -104,10 +104,16 @@ def networks(rounds: int) -> Rows:
             model = fastinv.model(name, problem, preset=PRESET).eval()
             for n in DRAWN:
                 key = f"{name}, sampling", n, threads
-                calls[key], work[key] = under(threads, partial(model.sample, y, n)), float(weights * n)
+                calls[key], work[key] = (
+                    within(torch_threads, threads, partial(model.sample, y, n)),
+                    float(weights * n),
+                )
             for n in BATCHES:
                 key = f"{name}, training step", n, threads
-                calls[key], work[key] = under(threads, training_step(name, n)), 3.0 * weights * n
+                calls[key], work[key] = (
+                    within(torch_threads, threads, training_step(name, n)),
+                    3.0 * weights * n,
+                )
     return [
         {"work": key[0], "samples": key[1], "threads": key[2], "multiply_adds": work[key], "seconds": s}
         for key, s in timed(calls, rounds).items()
@@ -136,16 +142,6 @@ def torch_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def under(count: int, call: Call) -> Call:
-    """The call with so many threads of torch."""
-
-    def limited() -> None:
-        with torch_threads(count):
-            call()
-
-    return limited
 
 
 PIECES: dict[str, Callable[[int], Rows]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,7 @@ def exponent(x: Any, seconds: Any) -> float:
 
 
 @contextmanager
-def threads(count: int) -> Iterator[None]:
+def native_threads(count: int) -> Iterator[None]:
     """Limits the C++ back end to some threads."""
     module = backends.native_module()
     if module is None:
@@ -52,9 +52,11 @@ def threads(count: int) -> Iterator[None]:
         module.set_num_threads(before)
 
 
-def with_threads(count: int, call: Call) -> Call:
+def within(limit: Callable[[int], AbstractContextManager[None]], count: int, call: Call) -> Call:
+    """The call under a limit of threads: `native_threads` for the C++, or that of another library."""
+
     def limited() -> None:
-        with threads(count):
+        with limit(count):
             call()
 
     return limited
