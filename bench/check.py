@@ -1,12 +1,13 @@
 """Has anything become slower? Runs the benchmark suites and compares them with this class's baseline.
 
     python bench/check.py [-k EXPRESSION] [--json FILE]   compare; exits 3 on a regression
-    python bench/check.py --update [--runs 5]             measure a baseline anew and write it
+    python bench/check.py --update [--runs 5] [--fresh]   add runs to the baseline, or measure it anew
 
 Every benchmark is timed in turns with a yardstick of its kind, and the ratio of the two is what is compared,
 so that a slower or busier machine moves both. Ratios of CPU times decide, and those of wall times where they
-change by more than 60%. Baselines hold the scatter of repeated runs. A change counts where it exceeds four
-times that, at least 10% and at most 25%; a slowdown only if three measurements show it.
+change by more than 60%. Baselines hold the ratios of repeated runs, best taken at several hours of a machine's
+day. A change counts where it exceeds four times their scatter, at least 10% and at most 25%, and goes 5% beyond
+anything that unchanged code has shown; a slowdown only if three measurements in a row show it.
 """
 
 from __future__ import annotations
@@ -94,16 +95,19 @@ def show(verdicts: Sequence[Verdict], console: Console) -> None:
     console.print(table, markup=False)
 
 
-def update(path: Path, runs: int, what: Sequence[str], keep_others: bool) -> None:
-    """Measure `runs` times and write the baseline; benchmarks that did not run may keep their line."""
-    collected: dict[str, list[float]] = {}
+def update(path: Path, runs: int, what: Sequence[str], fresh: bool) -> None:
+    """Measure `runs` times and add that to the baseline; benchmarks that did not run keep their line."""
+    kept = {} if fresh or not path.exists() else baseline.read(path)
+    if kept and baseline.machine_of(path)["libraries"] != machine()["libraries"]:
+        sys.exit(f"{path.name} was measured with other versions of libraries; --fresh starts it anew")
+    collected = {name: list(reference.ratios) for name, reference in kept.items()}
     for run in range(runs):
         print(f"run {run + 1} of {runs}", file=sys.stderr)
         for name, ratio in measure(what).items():
             collected.setdefault(name, []).append(ratio)
-    kept = baseline.read(path) if keep_others and path.exists() else {}
-    fresh = {name: baseline.Reference.of(values) for name, values in collected.items()}
-    baseline.write(path, machine(), {**kept, **fresh})
+        # After every run, so that one that is stopped leaves the others.
+        references = {name: baseline.Reference(tuple(values)) for name, values in collected.items()}
+        baseline.write(path, machine(), references)
     print(f"wrote {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
 
 
@@ -114,18 +118,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("-k", dest="expression", help="only benchmarks that match, as in pytest")
     parser.add_argument(
-        "--update", action="store_true", help="write the baseline instead of comparing with it"
+        "--update", action="store_true", help="add runs to the baseline instead of comparing with it"
     )
+    parser.add_argument("--fresh", action="store_true", help="with --update: drop what the baseline holds")
     parser.add_argument("--runs", type=int, default=5, help="repeated runs of --update (default 5)")
     parser.add_argument("--baseline", type=Path, help="baseline file; by default that of this machine class")
     parser.add_argument("--json", type=Path, help="keep pytest-benchmark's JSON here")
     given = parser.parse_args(arguments)
-    if given.runs < 2:
-        parser.error(f"--runs must be at least 2, so that there is a scatter, got {given.runs}")
+    if given.runs < 1:
+        parser.error(f"--runs must be at least 1, got {given.runs}")
+    if given.fresh and not given.update:
+        parser.error("--fresh goes with --update: a comparison changes no baseline")
     path = given.baseline or baseline.FOLDER / f"{baseline.machine_class(machine())}.json"
     what = [str(SUITES), *(["-k", given.expression] if given.expression else [])]
     if given.update:
-        update(path, given.runs, what, bool(given.expression))
+        update(path, given.runs, what, given.fresh)
         return 0
     if not path.exists():
         print(f"no baseline for this class of machines ({path.name}); --update makes one", file=sys.stderr)

@@ -29,6 +29,13 @@ def cpu_name() -> str:
     return str(cpu()["name"])
 
 
+def cpu_has_bf16() -> bool:
+    """Whether the CPU multiplies bfloat16 itself."""
+    import torch
+
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
 def versions(packages: Iterable[str]) -> dict[str, str]:
     """Versions of the packages that are installed, and of Python."""
     found = {"python": platform.python_version()}

@@ -5,39 +5,51 @@ from __future__ import annotations
 import json
 import re
 import statistics
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parents[1] / "baselines"
-# A change below LEAST is never called one; one above MOST always is, however noisy the benchmark.
+# A change below LEAST is never called one; one above MOST is, unless unchanged code has shown as much.
 LEAST, MOST, WIDTHS = 0.10, 0.25, 4.0
+# What a change must exceed the largest of the baseline's own deviations by.
+BEYOND = 0.05
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What one benchmark is compared with.
+    """What one benchmark is compared with: its ratios of repeated runs, each in a process of its own.
 
     Attributes:
-        ratio: median over the repeated runs.
-        noise: half the distance between largest and smallest ratio of those runs, relative to `ratio`.
-        runs: how many there were.
+        ratios: one per run.
     """
 
-    ratio: float
-    noise: float
-    runs: int
-
-    @classmethod
-    def of(cls, ratios: list[float]) -> Reference:
-        """From the ratios of repeated runs."""
-        middle = statistics.median(ratios)
-        return cls(middle, (max(ratios) - min(ratios)) / (2 * middle), len(ratios))
+    ratios: tuple[float, ...]
 
     @property
-    def threshold(self) -> float:
-        """Relative change from which on a benchmark counts as slower or faster."""
-        return min(MOST, max(LEAST, WIDTHS * self.noise))
+    def ratio(self) -> float:
+        """Median over the runs."""
+        return statistics.median(self.ratios)
+
+    @property
+    def noise(self) -> float:
+        """Half the distance between largest and smallest ratio, relative to the median."""
+        return (max(self.ratios) - min(self.ratios)) / (2 * self.ratio)
+
+    @property
+    def slower(self) -> float:
+        """Relative change from which on a benchmark counts as slower."""
+        return self._threshold(max(self.ratios) / self.ratio - 1.0)
+
+    @property
+    def faster(self) -> float:
+        """The same for faster, as the change back."""
+        return self._threshold(self.ratio / min(self.ratios) - 1.0)
+
+    def _threshold(self, largest: float) -> float:
+        # Some benchmarks have two speeds, by where their memory happens to lie, and a run shows one of them.
+        return max(LEAST, min(MOST, WIDTHS * self.noise), largest + BEYOND)
 
 
 def machine_class(provenance: dict[str, Any]) -> str:
@@ -55,13 +67,19 @@ def machine_class(provenance: dict[str, Any]) -> str:
 
 def read(path: Path) -> dict[str, Reference]:
     """Benchmark name to reference."""
-    return {name: Reference(**values) for name, values in json.loads(path.read_text())["benchmarks"].items()}
+    return {name: Reference(tuple(r)) for name, r in json.loads(path.read_text())["benchmarks"].items()}
 
 
-def write(path: Path, machine: dict[str, Any], references: dict[str, Reference]) -> None:
+def machine_of(path: Path) -> dict[str, Any]:
+    """The machine and the libraries that a file was measured with."""
+    found: dict[str, Any] = json.loads(path.read_text())["machine"]
+    return found
+
+
+def write(path: Path, machine: dict[str, Any], references: Mapping[str, Reference]) -> None:
     """Write a baseline file, one benchmark per line so that a diff shows what moved."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    rounded = {name: {k: round(v, 5) for k, v in asdict(r).items()} for name, r in sorted(references.items())}
+    rounded = {name: [float(f"{r:.4g}") for r in found.ratios] for name, found in sorted(references.items())}
     lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(values)}" for name, values in rounded.items())
     head = json.dumps(machine, indent=1).replace("\n", "\n ")
     path.write_text(f'{{\n "machine": {head},\n "benchmarks": {{\n{lines}\n }}\n}}\n')

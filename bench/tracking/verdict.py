@@ -98,9 +98,9 @@ def _verdict(name: str, reference: Reference | None, ratio: float | None, looks:
     if reference is None:
         return Verdict(name, "new", None, None, looks)
     if ratio is None:
-        return Verdict(name, "gone", None, reference.threshold, looks)
+        return Verdict(name, "gone", None, reference.slower, looks)
     change = ratio / reference.ratio - 1.0
     # Twice as slow and half as slow are changes of the same size.
-    faster = reference.ratio / ratio - 1.0 > reference.threshold
-    sign: Sign = "-" if change > reference.threshold else "+" if faster else "~"
-    return Verdict(name, sign, change, reference.threshold, looks)
+    faster = reference.ratio / ratio - 1.0 > reference.faster
+    sign: Sign = "-" if change > reference.slower else "+" if faster else "~"
+    return Verdict(name, sign, change, reference.faster if change < 0.0 else reference.slower, looks)
