@@ -113,13 +113,7 @@ def _(
     return x.new_empty((x.shape[0],))
 
 
-@torch.library.custom_op(
-    "fastinv::mmd2_with_gradients",
-    mutates_args=(),
-    schema="(Tensor x, Tensor y, Tensor scale, str family, float[] terms, float[] weights, float constant, "
-    "bool[] needs, str backend) -> (Tensor, Tensor, Tensor)",
-)
-def weighted_sum_with_gradients(
+def _weighted_sum_with_gradients(
     x: Tensor,
     y: Tensor,
     scale: Tensor,
@@ -146,6 +140,15 @@ def weighted_sum_with_gradients(
     return _weighted(means, weights, constant, x.dtype), gx, gy
 
 
+weighted_sum_with_gradients = torch.library.custom_op(
+    "fastinv::mmd2_with_gradients",
+    _weighted_sum_with_gradients,
+    mutates_args=(),
+    schema="(Tensor x, Tensor y, Tensor scale, str family, float[] terms, float[] weights, float constant, "
+    "bool[] needs, str backend) -> (Tensor, Tensor, Tensor)",
+)
+
+
 @weighted_sum_with_gradients.register_fake
 def _(
     x: Tensor,
@@ -164,12 +167,14 @@ def _(
     return x.new_empty((x.shape[0],)), gx, gy
 
 
-@torch.library.custom_op(
-    "fastinv::mmd2_backward", mutates_args=(), schema="(Tensor grad, Tensor gradient) -> Tensor"
-)
-def chain(grad: Tensor, gradient: Tensor) -> Tensor:
+def _chain(grad: Tensor, gradient: Tensor) -> Tensor:
     """Gradient of the MMD^2 times that of its samples: an operator, to refuse to be differentiated."""
     return grad[:, None, None] * gradient
+
+
+chain = torch.library.custom_op(
+    "fastinv::mmd2_backward", _chain, mutates_args=(), schema="(Tensor grad, Tensor gradient) -> Tensor"
+)
 
 
 @chain.register_fake
@@ -196,6 +201,46 @@ def _backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
 
 
 weighted_sum_with_gradients.register_autograd(_backward, setup_context=_save_gradients)
+
+
+class _Chain(torch.autograd.Function):
+    """`chain` outside of a trace."""
+
+    @staticmethod
+    def forward(grad: Tensor, gradient: Tensor) -> Tensor:
+        return _chain(grad, gradient)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
+        return _refuse(ctx, grads[0])
+
+
+class _Differentiable(torch.autograd.Function):
+    """`weighted_sum_with_gradients` outside of a trace.
+
+    An operator with a derivative of its own loads torch's compiler at its first call, which takes seconds, and
+    takes twice the time of a small problem in every call.
+    """
+
+    @staticmethod
+    def forward(*inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
+        return _weighted_sum_with_gradients(*inputs)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+        _save_gradients(ctx, inputs, output)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        gx, gy = (
+            _Chain.apply(grad, g) if need else None  # type: ignore[no-untyped-call]
+            for g, need in zip(ctx.saved_tensors, ctx.needs, strict=True)
+        )
+        return (gx, gy, *(None,) * 7)
 
 
 def check_values(samples: Samples) -> None:
@@ -248,7 +293,9 @@ def mmd2(
     arguments = (x, y, scale, spec.family, spec.terms, computed, constant)
     value: Tensor
     if any(needs):
-        value = weighted_sum_with_gradients(*arguments, needs, backend)[0]
+        traced = torch.compiler.is_compiling()
+        differentiable: Any = weighted_sum_with_gradients if traced else _Differentiable.apply
+        value = differentiable(*arguments, needs, backend)[0]
     elif torch.compiler.is_compiling():
         value = weighted_sum(*arguments, backend)
     else:
