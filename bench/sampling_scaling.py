@@ -126,7 +126,7 @@ def training_step(name: str, batch: int) -> Call:
     model = fastinv.model(name, fastinv.problem("kinematics"), preset=PRESET)
     trainer = Trainer(model, training_set(model.problem, sizes.training_pairs), sizes, 0, None)
     model.train()
-    return trainer.one_step
+    return lambda: trainer.advance(1)
 
 
 def thread_counts() -> list[int]:

@@ -111,9 +111,22 @@ class PosteriorModel(nn.Module):
         Returns:
             Scalar, averaged over the rows.
         """
-        columns = [self.family.loss_noise, self.chart.dims.y, 1]
-        all_noise = torch.randn(len(x), sum(columns), generator=generator, dtype=x.dtype)
-        noise, y_noise, count_noise = torch.split(all_noise.to(x.device), columns, dim=-1)
+        return self.loss_of(x, y, self.draw_loss_noise(len(x), generator).to(x.device, x.dtype))
+
+    def draw_loss_noise(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """The standard normals that the loss of n pairs takes, float32 on the CPU, one row per pair."""
+        return torch.randn(n, sum(self._loss_columns), generator=generator)
+
+    @property
+    def _loss_columns(self) -> list[int]:
+        return [self.family.loss_noise, self.chart.dims.y, 1]
+
+    def loss_of(self, x: Tensor, y: Tensor, noise: Tensor) -> Tensor:
+        """The training loss as a pure function of its random numbers, see `draw_loss_noise`.
+
+        Nothing in it waits for a value, so that a GPU can replay it as a graph.
+        """
+        noise, y_noise, count_noise = torch.split(noise, self._loss_columns, dim=-1)
         y = self.chart.standardise_y(y)
         if self.settings.y_noise:
             y = y + self.settings.y_noise * y_noise

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import dataclass
 
 import torch
 
 from fastinv.kernels.coupling.serving import why_not
+from fastinv.models.compiling import why_no_compiler
 from fastinv.models.layers.packed import packing_is_possible
 
 
@@ -64,17 +63,4 @@ def available(mode: str, device: str) -> str | None:
         return "needs a CUDA device"
     if mode == "tf32" and torch.cuda.get_device_capability() < (8, 0):
         return "needs a GPU of compute capability 8.0 or newer"
-    if mode.startswith("compiled") and device == "cpu" and _no_compiler():
-        return "torch.compile needs a C++ compiler at run time, and there is none (Debian: apt install g++)"
-    return None
-
-
-def _no_compiler() -> bool:
-    names = [os.environ.get("CXX", ""), "g++", "c++", "clang++"]
-    return not any(shutil.which(name) for name in names if name)
-
-
-def one_line(error: BaseException) -> str:
-    """The first line of an error that says something, at most 120 characters."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:120]
+    return why_no_compiler(device) if mode.startswith("compiled") else None

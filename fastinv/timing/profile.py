@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from fastinv.models.compiling import one_line
 from fastinv.timing.checking import check, check_first
 from fastinv.timing.measure import Plan, measure, measure_all
-from fastinv.timing.modes import MODES, ModeUnavailableError, available, one_line
+from fastinv.timing.modes import MODES, ModeUnavailableError, available
 from fastinv.timing.records import ModeProfile, Point, Profile
 from fastinv.timing.resources import free_bytes, joules_per_call, peak_bytes
 from fastinv.timing.roofline import Machine, measure_machine, work_of

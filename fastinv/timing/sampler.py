@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
@@ -13,9 +11,10 @@ import torch
 from torch import Tensor
 
 from fastinv.models.base import CHUNK
+from fastinv.models.compiling import hushed, one_line
 from fastinv.models.layers.fused import fused
 from fastinv.models.layers.packed import prepared
-from fastinv.timing.modes import MODES, ModeUnavailableError, available, one_line
+from fastinv.timing.modes import MODES, ModeUnavailableError, available
 
 if TYPE_CHECKING:
     from fastinv.models import PosteriorModel
@@ -183,31 +182,13 @@ def _compiled(maximal: bool) -> Callable[[Sampler, PosteriorModel, int], Callabl
         torch._dynamo.reset()
         call = sampler.eagerly(torch.compile(model.draw, fullgraph=True, dynamic=False))
         try:
-            with inductor.patch(max_autotune=maximal, freezing=frozen), _hushed():
+            with inductor.patch(max_autotune=maximal, freezing=frozen), hushed():
                 call()
         except Exception as error:
             raise ModeUnavailableError(f"not compiled: {one_line(error)}") from error
         return call
 
     return make
-
-
-@contextmanager
-def _hushed() -> Iterator[None]:
-    """Compilers warn of their own inner workings, and tune aloud."""
-    import torch._inductor.select_algorithm as select
-
-    log = logging.getLogger("torch")
-    level, aloud = log.level, select.PRINT_AUTOTUNE
-    log.setLevel(logging.CRITICAL)
-    select.PRINT_AUTOTUNE = False
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        log.setLevel(level)
-        select.PRINT_AUTOTUNE = aloud
 
 
 def _cudagraph(bf16: bool) -> Callable[[Sampler, PosteriorModel, int], Callable[[], Tensor]]:

@@ -24,9 +24,12 @@ from fastinv.training.progress import (
     TrainingProgress,
     TrainingResult,
 )
+from fastinv.training.step import Step
 
 CURVE_POINTS = 200
 VALIDATIONS = 10
+# Steps that a GPU is given before its losses are read: waiting for each would take longer than the steps.
+AT_ONCE = 50
 
 
 def fit(
@@ -104,15 +107,10 @@ class Trainer:
     ) -> None:
         self.model, self.data, self.preset, self.seed = model, data, preset, seed
         self.settings: Settings = model.settings
-        self.parameters: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
-        self.averaged = [p.detach().clone() for p in self.parameters]
-        self.optimiser = torch.optim.AdamW(
-            self.parameters,
-            lr=self.settings.lr,
-            betas=(0.9, self.settings.beta2),
-            weight_decay=self.settings.weight_decay,
-            fused=True,
-        )
+        self.optimise = Step(model, data, preset.batch_size, preset.batches)
+        self.parameters, self.averaged = self.optimise.parameters, self.optimise.averaged
+        self.optimiser = self.optimise.optimiser
+        self.at_once = AT_ONCE if model.device.type == "cuda" else 1
         self.order = BatchOrder(preset, seed)
         self.step = 0
         self.loss_sum, self.loss_count = 0.0, 0
@@ -127,10 +125,13 @@ class Trainer:
         steps = self.preset.batches
         curve_every = max(1, steps // CURVE_POINTS)
         validate_every = max(1, steps // VALIDATIONS)
+        events = (curve_every, validate_every, checkpoint_every)
         self.model.train()
         while self.step < steps:
-            loss = self.one_step()
-            self.loss_sum, self.loss_count = self.loss_sum + loss, self.loss_count + 1
+            upcoming = min(every - self.step % every for every in events)
+            losses = self.advance(min(self.at_once, upcoming, steps - self.step))
+            # One after the other, as a sum of floats depends on its order.
+            self.loss_sum, self.loss_count = sum(losses, self.loss_sum), self.loss_count + len(losses)
             if self.step % validate_every == 0 or self.step == steps:
                 self.validation_curve.append((self.step, self.validation_loss()))
             self.report(self.progress())
@@ -140,35 +141,34 @@ class Trainer:
             if checkpoint is not None and (self.step % checkpoint_every == 0 or self.step == steps):
                 self.save(checkpoint)
 
-    def one_step(self) -> float:
-        """One optimiser step; returns the batch's loss."""
-        epoch, batch = divmod(self.step, self.preset.batches_per_epoch)
-        rows = self.order.rows(epoch, batch).to(self.data.x.device)
-        generator = generator_for(self.seed, "loss", self.step)
-        loss = self.model.loss(
-            self.data.x.index_select(0, rows), self.data.y.index_select(0, rows), generator=generator
-        )
-        for parameter in self.parameters:
-            parameter.grad = None
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
-        value = float(loss.detach())
-        if not (math.isfinite(value) and math.isfinite(float(norm))):
-            raise TrainingDivergedError(
-                f"training of {self.model.info.name!r} diverged at batch {self.step + 1} of "
-                f"{self.preset.batches}: loss {value:g}, norm of its gradient {float(norm):g}"
-            )
-        self.optimiser.param_groups[0]["lr"] = learning_rate(self.step, self.preset.batches, self.settings)
-        self.optimiser.step()
-        self.step += 1
-        self._average()
-        return value
+    def advance(self, n: int) -> list[float]:
+        """Do n optimiser steps and wait for them once; returns their losses.
 
-    @torch.no_grad()
-    def _average(self) -> None:
-        # Early on the average follows closely, so that it forgets the random start.
-        decay = min(self.settings.ema, (1 + self.step) / (10 + self.step))
-        torch._foreach_lerp_(self.averaged, self.parameters, 1.0 - decay)
+        Raises:
+            TrainingDivergedError: NaN or infinity; the weights are those before that batch.
+        """
+        device = self.model.device
+        batches = [divmod(k, self.preset.batches_per_epoch) for k in range(self.step, self.step + n)]
+        rows = torch.stack([self.order.rows(*batch) for batch in batches]).to(device)
+        noise = torch.stack([self._noise(k) for k in range(self.step, self.step + n)]).to(device)
+        seen = torch.empty(n, 2, device=device)
+        for i, k in enumerate(range(self.step, self.step + n)):
+            rate = learning_rate(k, self.preset.batches, self.settings)
+            # Early on the average follows closely, so that it forgets the random start.
+            weight = 1.0 - min(self.settings.ema, (2 + k) / (11 + k))
+            seen[i] = self.optimise(rows[i], noise[i], rate, weight)
+        for loss, norm in seen.tolist():
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                raise TrainingDivergedError(
+                    f"training of {self.model.info.name!r} diverged at batch {self.step + 1} of "
+                    f"{self.preset.batches}: loss {loss:g}, norm of its gradient {norm:g}"
+                )
+            self.step += 1
+        losses: list[float] = seen[:, 0].tolist()
+        return losses
+
+    def _noise(self, step: int) -> Tensor:
+        return self.model.draw_loss_noise(self.preset.batch_size, generator_for(self.seed, "loss", step))
 
     @torch.no_grad()
     def _swap(self) -> None:
@@ -253,7 +253,7 @@ class Trainer:
         self.model.load_state_dict(weights)
         for i, parameter in enumerate(self.parameters):
             self.averaged[i].copy_(tensors[f"averaged.{i}"])
-            self.optimiser.state[parameter] = {"step": tensors[f"optimiser.{i}.step"].to("cpu")}
+            self.optimiser.state[parameter] = {"step": tensors[f"optimiser.{i}.step"].to(parameter.device)}
             for name in ("exp_avg", "exp_avg_sq"):
                 # The fused optimiser walks moments and parameter in memory order: strides must agree.
                 moment = torch.empty_like(parameter, requires_grad=False)

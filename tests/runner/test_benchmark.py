@@ -130,15 +130,15 @@ def test_training_goes_on_inside_from_its_checkpoint(
     from fastinv.training.loop import Trainer
 
     bench(tmp_path / "whole", settings, ("mdn",))
-    original, steps = Trainer.one_step, []
+    original, steps = Trainer.advance, []
 
-    def one_step(self: Trainer) -> float:
+    def advance(self: Trainer, n: int) -> list[float]:
         steps.append(self.step)
         if len(steps) == 13:
             raise KeyboardInterrupt
-        return original(self)
+        return original(self, n)
 
-    monkeypatch.setattr(Trainer, "one_step", one_step)
+    monkeypatch.setattr(Trainer, "advance", advance)
     with pytest.raises(KeyboardInterrupt):
         bench(tmp_path / "cut", settings, ("mdn",))
     assert (tmp_path / "cut/checkpoints/kinematics-mdn-seed0.training.safetensors").exists()

@@ -90,15 +90,15 @@ def test_divergence_keeps_the_last_good_state(monkeypatch: pytest.MonkeyPatch) -
     problem = fastinv.problem("kinematics")
     model = fastinv.model("cinn", problem, preset=TINY)
     start = {k: v.clone() for k, v in model.state_dict().items()}
-    plain, calls = model.loss, []
+    plain, calls = model.loss_of, []
 
     def poisoned(*args, **kwargs):
         calls.extend([1] * model.training)
         loss = plain(*args, **kwargs)
         return loss * float("nan") if len(calls) == 12 and model.training else loss
 
-    monkeypatch.setattr(model, "loss", poisoned)
-    with pytest.raises(TrainingDivergedError, match="diverged at batch"):
+    monkeypatch.setattr(model, "loss_of", poisoned)
+    with pytest.raises(TrainingDivergedError, match="diverged at batch 12 of 30: loss nan"):
         fit(model, problem, preset=TINY)
     assert all(torch.isfinite(v).all() for v in model.state_dict().values())
     assert any(not torch.equal(v, start[k]) for k, v in model.state_dict().items())

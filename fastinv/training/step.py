@@ -1,0 +1,142 @@
+"""One optimiser step as tensor operations alone: run as it is on a CPU, replayed as a graph on a GPU."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from torch import Tensor
+
+from fastinv.models.base import PosteriorModel
+from fastinv.models.compiling import one_line
+from fastinv.training.compiling import loss_program
+from fastinv.training.data import TrainingSet
+
+# Steps that run as they are before a graph is captured: allocations and choices of kernels settle in them.
+WARM_UP = 3
+
+
+class NotCapturedWarning(RuntimeWarning):
+    """A training on a GPU could not be captured as a graph and runs operator by operator, more slowly."""
+
+
+class Step:
+    """Loss, gradient, clipping, AdamW and the moving average, for one batch after another.
+
+    Nothing in it waits for a value. A step whose loss or gradient is not finite changes nothing, and neither
+    does any step after it: the weights stay the last good ones, whenever the caller looks.
+
+    Args:
+        model: in training mode; trained in place.
+        data: training set, on the model's device.
+        batch_size: pairs per batch.
+        batches: steps of the whole training; a long one may be compiled.
+
+    Attributes:
+        parameters: what is trained.
+        averaged: their moving averages.
+        optimiser: AdamW.
+    """
+
+    def __init__(self, model: PosteriorModel, data: TrainingSet, batch_size: int, batches: int) -> None:
+        settings, device = model.settings, model.device
+        on_gpu = device.type == "cuda"
+        self.data, self.clip_norm = data, settings.clip_norm
+        self.loss = loss_program(model, batches)
+        self.parameters: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
+        self.averaged = [p.detach().clone() for p in self.parameters]
+        # A graph replays fixed addresses: what changes from step to step lives in tensors.
+        self.optimiser = torch.optim.AdamW(
+            self.parameters,
+            lr=torch.tensor(settings.lr, device=device) if on_gpu else settings.lr,
+            betas=(0.9, settings.beta2),
+            weight_decay=settings.weight_decay,
+            fused=True,
+            capturable=on_gpu,
+        )
+        self.bad = torch.zeros((), device=device)
+        self.optimiser.found_inf = self.bad  # type: ignore[attr-defined]  # where it is 1, AdamW does nothing
+        self._weight: Tensor | float = torch.zeros((), device=device) if on_gpu else 0.0
+        self._rows = torch.zeros(batch_size, dtype=torch.long, device=device)
+        self._noise = model.draw_loss_noise(batch_size).to(device)
+        self._seen = torch.zeros(2, device=device)
+        self._captures, self._runs = on_gpu, 0
+        self._graph: torch.cuda.CUDAGraph | None = None
+
+    def __call__(self, rows: Tensor, noise: Tensor, rate: float, weight: float) -> Tensor:
+        """Do one step.
+
+        Args:
+            rows: indices of the batch's pairs, shape (batch_size,), on the device.
+            noise: the loss's standard normals, shape (batch_size, width), on the device.
+            rate: learning rate.
+            weight: of the new weights in the moving average.
+
+        Returns:
+            Loss and norm of its gradient, shape (2,); overwritten by the next step.
+        """
+        self._rows.copy_(rows)
+        self._noise.copy_(noise)
+        group = self.optimiser.param_groups[0]
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+        if isinstance(self._weight, Tensor):
+            self._weight.fill_(weight)
+        else:
+            self._weight = weight
+        if self._captures and self._runs == WARM_UP:
+            self._capture()
+        self._runs += 1
+        if self._graph is not None:
+            self._graph.replay()
+        elif self._captures:
+            side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                self._body()
+            torch.cuda.current_stream().wait_stream(side)
+        else:
+            self._body()
+        return self._seen
+
+    def _capture(self) -> None:
+        for parameter in self.parameters:
+            parameter.grad = None  # so that gradients are allocated in the graph's own memory
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph):
+                self._body()
+        except Exception as error:
+            torch.cuda.synchronize()
+            self._captures = False
+            warnings.warn(
+                f"training is not captured as a CUDA graph: {one_line(error)}",
+                NotCapturedWarning,
+                stacklevel=2,
+            )
+            return
+        self._graph = graph
+
+    def _body(self) -> None:
+        x, y = self.data.x.index_select(0, self._rows), self.data.y.index_select(0, self._rows)
+        loss = self.loss(x, y, self._noise)
+        for parameter in self.parameters:
+            parameter.grad = None
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
+        with torch.no_grad():
+            torch.stack((loss.detach(), norm), out=self._seen)
+            self.bad.copy_(torch.maximum(self.bad, 1.0 - torch.isfinite(self._seen).all().to(self.bad.dtype)))
+        self.optimiser.step()
+        self._average()
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        if isinstance(self._weight, Tensor):
+            change = torch._foreach_sub(self.parameters, self.averaged)
+            torch._foreach_mul_(change, self._weight)
+            torch._foreach_add_(self.averaged, change)
+        else:
+            torch._foreach_lerp_(self.averaged, self.parameters, self._weight)
