@@ -5,8 +5,8 @@
 
 Every benchmark is timed in turns with a yardstick of its kind, and the ratio of the two is what is compared,
 so that a slower or busier machine moves both. Ratios of CPU times decide, and those of wall times where they
-change by more than 60%. Baselines hold the ratios of repeated runs, best taken at several hours of a machine's
-day. A change counts where it exceeds four times their scatter, at least 10% and at most 25%, and goes 5% beyond
+change by more than 60%. Baselines hold the ratios of repeated runs, best taken at several hours of a day. A
+change counts where it exceeds four times their scatter, at least 10% and at most 25%, and goes 5% beyond
 anything that unchanged code has shown; a slowdown only if three measurements in a row show it.
 """
 

@@ -109,7 +109,6 @@ class Trainer:
         self.settings: Settings = model.settings
         self.optimise = Step(model, data, preset.batch_size, preset.batches)
         self.parameters, self.averaged = self.optimise.parameters, self.optimise.averaged
-        self.optimiser = self.optimise.optimiser
         self.at_once = AT_ONCE if model.device.type == "cuda" else 1
         self.order = BatchOrder(preset, seed)
         self.step = 0
@@ -231,9 +230,9 @@ class Trainer:
     def save(self, path: Path) -> None:
         """Write a checkpoint; the file is replaced in one step."""
         tensors: dict[str, Tensor] = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        for i, parameter in enumerate(self.parameters):
+        for i in range(len(self.parameters)):
             tensors[f"averaged.{i}"] = self.averaged[i]
-            for name, value in self.optimiser.state[parameter].items():
+            for name, value in self.optimise.state[i].items():
                 tensors[f"optimiser.{i}.{name}"] = value
         state = {
             "step": self.step,
@@ -251,14 +250,11 @@ class Trainer:
         require_same(path, found, self.identity())
         weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
         self.model.load_state_dict(weights)
-        for i, parameter in enumerate(self.parameters):
-            self.averaged[i].copy_(tensors[f"averaged.{i}"])
-            self.optimiser.state[parameter] = {"step": tensors[f"optimiser.{i}.step"].to(parameter.device)}
-            for name in ("exp_avg", "exp_avg_sq"):
-                # The fused optimiser walks moments and parameter in memory order: strides must agree.
-                moment = torch.empty_like(parameter, requires_grad=False)
-                moment.copy_(tensors[f"optimiser.{i}.{name}"])
-                self.optimiser.state[parameter][name] = moment
+        for i, averaged in enumerate(self.averaged):
+            averaged.copy_(tensors[f"averaged.{i}"])
+            # In place: AdamW walks moments and parameter in memory order, so that strides must agree.
+            for name, value in self.optimise.state[i].items():
+                value.copy_(tensors[f"optimiser.{i}.{name}"])
         self.step, self.seconds_before = state["step"], state["seconds"]
         self.loss_sum, self.loss_count = state["loss_sum"], state["loss_count"]
         self.loss_curve = [(int(b), float(v)) for b, v in state["loss_curve"]]

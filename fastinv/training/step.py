@@ -6,6 +6,7 @@ import warnings
 
 import torch
 from torch import Tensor
+from torch.optim.adamw import adamw
 
 from fastinv.models.base import PosteriorModel
 from fastinv.models.compiling import one_line
@@ -35,27 +36,28 @@ class Step:
     Attributes:
         parameters: what is trained.
         averaged: their moving averages.
-        optimiser: AdamW.
+        state: AdamW's of each parameter, its running means by name.
     """
 
     def __init__(self, model: PosteriorModel, data: TrainingSet, batch_size: int, batches: int) -> None:
         settings, device = model.settings, model.device
         on_gpu = device.type == "cuda"
-        self.data, self.clip_norm = data, settings.clip_norm
+        self.data, self.settings = data, settings
         self.loss = loss_program(model, batches)
         self.parameters: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
         self.averaged = [p.detach().clone() for p in self.parameters]
-        # A graph replays fixed addresses: what changes from step to step lives in tensors.
-        self.optimiser = torch.optim.AdamW(
-            self.parameters,
-            lr=torch.tensor(settings.lr, device=device) if on_gpu else settings.lr,
-            betas=(0.9, settings.beta2),
-            weight_decay=settings.weight_decay,
-            fused=True,
-            capturable=on_gpu,
-        )
+        # AdamW as a class imports torch's compiler, which takes seconds in every process; as a function not.
+        self.state = [
+            {
+                "step": torch.zeros((), device=device),
+                "exp_avg": torch.zeros_like(p, requires_grad=False),
+                "exp_avg_sq": torch.zeros_like(p, requires_grad=False),
+            }
+            for p in self.parameters
+        ]
         self.bad = torch.zeros((), device=device)
-        self.optimiser.found_inf = self.bad  # type: ignore[attr-defined]  # where it is 1, AdamW does nothing
+        # A graph replays fixed addresses: there, what changes from step to step lives in tensors.
+        self._rate: Tensor | float = torch.zeros((), device=device) if on_gpu else 0.0
         self._weight: Tensor | float = torch.zeros((), device=device) if on_gpu else 0.0
         self._rows = torch.zeros(batch_size, dtype=torch.long, device=device)
         self._noise = model.draw_loss_noise(batch_size).to(device)
@@ -77,15 +79,7 @@ class Step:
         """
         self._rows.copy_(rows)
         self._noise.copy_(noise)
-        group = self.optimiser.param_groups[0]
-        if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(rate)
-        else:
-            group["lr"] = rate
-        if isinstance(self._weight, Tensor):
-            self._weight.fill_(weight)
-        else:
-            self._weight = weight
+        self._rate, self._weight = _put(self._rate, rate), _put(self._weight, weight)
         if self._captures and self._runs == WARM_UP:
             self._capture()
         self._runs += 1
@@ -125,14 +119,36 @@ class Step:
         for parameter in self.parameters:
             parameter.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
         with torch.no_grad():
             torch.stack((loss.detach(), norm), out=self._seen)
             self.bad.copy_(torch.maximum(self.bad, 1.0 - torch.isfinite(self._seen).all().to(self.bad.dtype)))
-        self.optimiser.step()
-        self._average()
+            self._adamw()
+            self._average()
 
-    @torch.no_grad()
+    def _adamw(self) -> None:
+        used = [
+            (p, p.grad, s) for p, s in zip(self.parameters, self.state, strict=True) if p.grad is not None
+        ]
+        adamw(
+            [p for p, _, _ in used],
+            [g for _, g, _ in used],
+            [s["exp_avg"] for _, _, s in used],
+            [s["exp_avg_sq"] for _, _, s in used],
+            [],
+            [s["step"] for _, _, s in used],
+            lr=self._rate,
+            beta1=0.9,
+            beta2=self.settings.beta2,
+            eps=1e-8,
+            weight_decay=self.settings.weight_decay,
+            amsgrad=False,
+            maximize=False,
+            fused=True,
+            capturable=isinstance(self._rate, Tensor),
+            found_inf=self.bad,  # where it is 1, nothing is done
+        )
+
     def _average(self) -> None:
         if isinstance(self._weight, Tensor):
             change = torch._foreach_sub(self.parameters, self.averaged)
@@ -140,3 +156,8 @@ class Step:
             torch._foreach_add_(self.averaged, change)
         else:
             torch._foreach_lerp_(self.averaged, self.parameters, self._weight)
+
+
+def _put(place: Tensor | float, value: float) -> Tensor | float:
+    """A number where a graph looks for it, or as it is."""
+    return place.fill_(value) if isinstance(place, Tensor) else value

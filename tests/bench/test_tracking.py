@@ -33,7 +33,7 @@ def never(names: list[str]) -> dict[str, float]:
         (STEADY, 1.7, "+"),
         (NOISY, 2.38, "~"),
         (NOISY, 1.6, "+"),
-        (Reference((1.9, 2.0, 2.0, 2.4)), 1.5, "+"),
+        (Reference((1.8, 2.0, 2.2)), 1.5, "+"),
         (TWO_SPEEDS, 2.85, "~"),
         (TWO_SPEEDS, 1.55, "+"),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -126,3 +128,14 @@ def test_what_cannot_be_compiled_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) 
         first = loss(data.x[rows], data.y[rows], noise)
     again = loss(data.x[rows], data.y[rows], noise)
     assert first == again == model.loss_of(data.x[rows], data.y[rows], noise)
+
+
+def test_training_leaves_torchs_compiler_alone() -> None:
+    code = (
+        "import sys, fastinv; from fastinv.presets import Preset; p = fastinv.problem('kinematics')\n"
+        "sizes = Preset('tiny', 20_000, 200, 100, 1, 5, 5)\n"
+        "fastinv.fit(fastinv.model('inn-l2-mmd', p, preset=sizes), p, preset=sizes)\n"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"  # it takes seconds to import
