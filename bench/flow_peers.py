@@ -133,11 +133,7 @@ def main() -> int:
         "machine": machine.describe(PACKAGES),
         "sizes": {size: compete(size, options) for size in sizes},
     }
-    print(flow_report.markdown(result))
-    if options.output is not None:
-        results_file.update(options.output, result, flow_report.markdown)
-        flow_report.figure(options.output)
-    return 0
+    return results_file.tell(result, options.output, flow_report.markdown, flow_report.figure)
 
 
 if __name__ == "__main__":

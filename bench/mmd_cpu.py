@@ -196,11 +196,7 @@ def main() -> int:
         result["tasks"] = {str(task): compete(task, options) for task in chosen}
     else:
         result[options.piece] = memory(options) if options.piece == "memory" else scoring(options)
-    print(mmd_report.markdown(result))
-    if options.output is not None:
-        results_file.update(options.output, result, mmd_report.markdown)
-        mmd_report.figure(options.output)
-    return 0
+    return results_file.tell(result, options.output, mmd_report.markdown, mmd_report.figure)
 
 
 if __name__ == "__main__":

@@ -211,10 +211,7 @@ def main() -> int:
     for piece in options.piece or PIECES:
         for kernel in options.kernel or KERNELS:
             result.setdefault(piece, {})[kernel] = PIECES[piece](KERNELS[kernel], options.rounds)
-    print(markdown(result))
-    if options.output is not None:
-        results_file.update(options.output, result, markdown)
-    return 0
+    return results_file.tell(result, options.output, markdown)
 
 
 if __name__ == "__main__":

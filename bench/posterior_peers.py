@@ -128,11 +128,7 @@ def main() -> int:
         "tolerance": settings.tolerance,
         "contest": compete(settings, options),
     }
-    print(posterior_report.markdown(result))
-    if options.output is not None:
-        results_file.update(options.output, result, posterior_report.markdown)
-        posterior_report.figure(options.output)
-    return 0
+    return results_file.tell(result, options.output, posterior_report.markdown, posterior_report.figure)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+Page = Callable[[dict[str, Any]], str]
+
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A Markdown table; all columns but the first are aligned to the right."""
@@ -16,7 +18,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(lines)
 
 
-def update(prefix: Path, changes: dict[str, Any], markdown: Callable[[dict[str, Any]], str]) -> None:
+def update(prefix: Path, changes: dict[str, Any], markdown: Page) -> None:
     """Sets keys of PREFIX.json, one level deep for dictionaries, and writes PREFIX.md anew.
 
     Args:
@@ -37,3 +39,25 @@ def update(prefix: Path, changes: dict[str, Any], markdown: Callable[[dict[str, 
     temporary.write_text(json.dumps(result, indent=1) + "\n")
     os.replace(temporary, target)
     prefix.with_suffix(".md").write_text(markdown(result).rstrip() + "\n")
+
+
+def tell(
+    result: dict[str, Any],
+    output: Path | None,
+    markdown: Page,
+    figure: Callable[[Path], object] | None = None,
+) -> int:
+    """How a script ends: the page on stdout, the files if they are wanted, and 0.
+
+    Args:
+        result: what was measured.
+        output: path of the result without its suffix, None for no files.
+        markdown: makes the page.
+        figure: draws the figure beside the files.
+    """
+    print(markdown(result))
+    if output is not None:
+        update(output, result, markdown)
+        if figure is not None:
+            figure(output)
+    return 0

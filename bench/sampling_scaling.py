@@ -228,10 +228,7 @@ def main() -> int:
     result["limits"] = machine.limits()
     for name in options.piece or PIECES:
         result[name] = {"rows": PIECES[name](options.rounds)}
-    print(markdown(result))
-    if options.output is not None:
-        results_file.update(options.output, result, markdown)
-    return 0
+    return results_file.tell(result, options.output, markdown)
 
 
 if __name__ == "__main__":

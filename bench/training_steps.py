@@ -172,10 +172,7 @@ def main() -> int:
     for name in options.model or model_names():
         result["models"][name] = measured(name, options.preset, options.rounds, options.steps)
         print(name, *(f"{w} {statistics.median(ms):.1f}" for w, ms in result["models"][name]["ms"].items()))
-    print(markdown(result))
-    if options.output is not None:
-        results_file.update(options.output, result, markdown)
-    return 0
+    return results_file.tell(result, options.output, markdown)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fastinv.cli.targets import known_runs
+
 WHAT = ("problems", "models", "presets", "kernels", "runs")
 
 
@@ -46,8 +48,7 @@ def lists(incomplete: str) -> list[str]:
 
 def runs(incomplete: str) -> list[str]:
     """Names of the runs in the folder runs/."""
-    folder = Path("runs")
-    return _starting(sorted(p.name for p in folder.iterdir()) if folder.is_dir() else [], incomplete)
+    return _starting(known_runs(Path("runs")), incomplete)
 
 
 def _starting(names: list[str], incomplete: str) -> list[str]:

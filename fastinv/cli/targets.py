@@ -43,9 +43,14 @@ def run_folder(runs: Path, name: str) -> Path:
     for folder in (runs / name, Path(name)):
         if folder.is_dir():
             return folder
-    known = sorted(path.name for path in runs.iterdir() if path.is_dir()) if runs.is_dir() else []
+    known = known_runs(runs)
     there = f"; known: {', '.join(known[:8])}{', ...' if len(known) > 8 else ''}" if known else ""
     raise UsageError(f"there is no run at {name}{there}")
+
+
+def known_runs(runs: Path) -> list[str]:
+    """Names of what may be runs in a folder of runs, sorted; none where there is no such folder."""
+    return sorted(path.name for path in runs.iterdir() if path.is_dir()) if runs.is_dir() else []
 
 
 def check_targets(names: Sequence[str], forms: Sequence[str] | None = None) -> list[Target]:

@@ -55,7 +55,10 @@ def to_csv(profiles: Sequence[Profile], kernels: Sequence[KernelRow]) -> str:
     )
     for profile in profiles:
         for mode in profile.modes:
-            calls = [(1000, mode.latency, mode.reason), *((p.batch, p.timing, p.note) for p in mode.points)]
+            calls = [(1000, mode.latency, mode.reason)]
+            if mode.single is not None and all(p.batch != 1 for p in mode.points):
+                calls.append((1, mode.single, ""))
+            calls += [(p.batch, p.timing, p.note) for p in mode.points]
             for samples, timing, note in calls:
                 rate = samples / (1e-3 * timing.median_ms) if timing else None
                 head = (profile.model, profile.problem, mode.mode, samples)

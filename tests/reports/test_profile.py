@@ -111,6 +111,11 @@ def test_exports_are_whole() -> None:
     assert content["models"][0]["modes"][2]["latency"] is None
     rows = list(csv.DictReader(io.StringIO(to_csv([PROFILE], kernels))))
     assert len(rows) == 5 + 3 * 3 + 2
+    bare = replace(PROFILE, modes=tuple(replace(mode, points=()) for mode in PROFILE.modes))
+    written = csv.DictReader(io.StringIO(to_csv([bare], [])))
+    singles = [float(row["median_ms"]) for row in written if row["samples"] == "1"]
+    assert singles == [m.single.median_ms for m in bare.modes if m.single]
+    assert singles
     assert rows[0]["median_ms"] == "8.0"
     assert rows[-2]["per_second"] == "500000000.0"
 
