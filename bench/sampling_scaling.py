@@ -122,7 +122,7 @@ def networks(rounds: int) -> Rows:
 
 def training_step(name: str, batch: int) -> Call:
     """A step of a model that trains on batches of this size."""
-    sizes = replace(preset(PRESET), training_pairs=10 * batch, batch_size=batch, epochs=100_000)
+    sizes = replace(preset(PRESET), training_pairs=10 * batch, batch_size=batch, epochs=400)
     model = fastinv.model(name, fastinv.problem("kinematics"), preset=PRESET)
     trainer = Trainer(model, training_set(model.problem, sizes.training_pairs), sizes, 0, None)
     model.train()

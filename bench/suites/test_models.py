@@ -23,7 +23,7 @@ MODELS = (
     "inn", "inn-l2-mmd", "cinn", "iaf", "maf", "iresnet", "invauto", "autoencoder", "cvae", "mdn", "spline",
     "flow-matching",
 )  # fmt: skip
-SIZES = replace(preset("quick"), training_pairs=25_600, epochs=1000)
+SIZES = replace(preset("quick"), training_pairs=25_600, epochs=40)
 MODES = [(mode, name) for mode in ("packed", "fused", "bf16-packed", "bf16-fused") for name in MODELS]
 MODES += [("compiled", "cvae")]  # compiling takes longest of all, and one graph is as good as another
 

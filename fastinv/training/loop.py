@@ -16,7 +16,7 @@ from fastinv.models.settings import Settings
 from fastinv.presets import Preset
 from fastinv.presets import preset as preset_by_name
 from fastinv.problems import Problem
-from fastinv.training.data import BatchOrder, TrainingSet, generator_for, training_set
+from fastinv.training.data import VALIDATION_PAIRS, BatchOrder, TrainingSet, generator_for, training_set
 from fastinv.training.progress import (
     OnProgress,
     Reporter,
@@ -27,7 +27,7 @@ from fastinv.training.progress import (
 from fastinv.training.step import Step
 
 CURVE_POINTS = 200
-VALIDATIONS = 10
+VALIDATIONS, CHECKPOINTS = 10, 10
 # Steps that a GPU is given before its losses are read: waiting for each would take longer than the steps.
 AT_ONCE = 50
 
@@ -78,7 +78,7 @@ def fit(
     path = Path(checkpoint) if checkpoint is not None else None
     if path is not None and path.exists():
         trainer.restore(path)
-    every = checkpoint_every or max(1, sizes.batches // VALIDATIONS)
+    every = checkpoint_every or max(1, sizes.batches // CHECKPOINTS)
     try:
         trainer.run(path, every)
     finally:
@@ -123,7 +123,9 @@ class Trainer:
         """Train to the last batch."""
         steps = self.preset.batches
         curve_every = max(1, steps // CURVE_POINTS)
-        validate_every = max(1, steps // VALIDATIONS)
+        # A training of few pairs is not to spend its time on validating.
+        affordable = steps * self.preset.batch_size // VALIDATION_PAIRS
+        validate_every = max(1, steps // min(VALIDATIONS, max(2, affordable)))
         events = (curve_every, validate_every, checkpoint_every)
         self.model.train()
         while self.step < steps:

@@ -60,7 +60,7 @@ class Step:
         self._rate: Tensor | float = torch.zeros((), device=device) if on_gpu else 0.0
         self._weight: Tensor | float = torch.zeros((), device=device) if on_gpu else 0.0
         self._rows = torch.zeros(batch_size, dtype=torch.long, device=device)
-        self._noise = model.draw_loss_noise(batch_size).to(device)
+        self._noise = model.draw_loss_noise(batch_size, torch.Generator()).to(device)
         self._seen = torch.zeros(2, device=device)
         self._captures, self._runs = on_gpu, 0
         self._graph: torch.cuda.CUDAGraph | None = None

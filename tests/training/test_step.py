@@ -26,7 +26,10 @@ CASES = [("kinematics", "factorised"), ("ballistics", "factorised"), ("ballistic
 class NoWaiting(TorchDispatchMode):
     """Refuses operators whose result has to reach Python: in a graph under capture they are an error."""
 
-    WAITING = ("_local_scalar_dense", "is_nonzero", "nonzero", "masked_select", "equal", "unique")
+    WAITING = (
+        "_local_scalar_dense", "is_nonzero", "nonzero", "masked_select", "equal", "unique",
+        "_linalg_check_errors",
+    )  # fmt: skip
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func._schema.name.split("::")[1].split(".")[0]

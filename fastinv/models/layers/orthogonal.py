@@ -34,7 +34,8 @@ class Orthogonal(nn.Module):
         rows, columns = torch.triu_indices(self.dim, self.dim, 1, device=self.skew.device)
         upper = torch.zeros_like(eye).index_put((rows, columns), self.skew)
         skew = upper - upper.T
-        rotation: Tensor = torch.linalg.solve(eye - skew, eye + skew)
+        # I - A is never singular, and `solve` would wait for the word of it.
+        rotation: Tensor = torch.linalg.solve_ex(eye - skew, eye + skew).result
         return self.start.matmul(rotation)
 
     def forward(self, x: Tensor) -> Tensor:
