@@ -222,8 +222,7 @@ class _Chain(torch.autograd.Function):
 class _Differentiable(torch.autograd.Function):
     """`weighted_sum_with_gradients` outside of a trace.
 
-    An operator with a derivative of its own loads torch's compiler at its first call, which takes seconds, and
-    takes twice the time of a small problem in every call.
+    An operator with a derivative of its own loads torch's compiler at its first call, which takes seconds.
     """
 
     @staticmethod
