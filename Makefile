@@ -46,7 +46,7 @@ test-slow: $(VENV)/.developing ## the tests that take minutes
 bench-check: $(VENV)/.developing ## has anything become slower? compares with this machine class's baseline
 	@$(BIN)/python bench/check.py $(ARGS)
 
-bench-baseline: $(VENV)/.developing ## measure that baseline anew (minutes on an idle machine)
+bench-baseline: $(VENV)/.developing ## add runs to that baseline (minutes each; ARGS="--runs 2", --fresh to drop the old ones)
 	@$(BIN)/python bench/check.py --update $(ARGS)
 
 MMD_TASKS := --task gaussian --task 'gaussian with gradients' --task paper

@@ -130,6 +130,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.fresh and not given.update:
         parser.error("--fresh goes with --update: a comparison changes no baseline")
     path = given.baseline or baseline.FOLDER / f"{baseline.machine_class(machine())}.json"
+    new = given.update and (given.fresh or not path.exists())
+    if new and given.runs < 2:
+        parser.error(
+            f"--runs must be at least 2 for a new baseline, so that there is a scatter, got {given.runs}"
+        )
     what = [str(SUITES), *(["-k", given.expression] if given.expression else [])]
     if given.update:
         update(path, given.runs, what, given.fresh)

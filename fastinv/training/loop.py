@@ -148,16 +148,17 @@ class Trainer:
         Raises:
             TrainingDivergedError: NaN or infinity; the weights are those before that batch.
         """
-        device = self.model.device
-        batches = [divmod(k, self.preset.batches_per_epoch) for k in range(self.step, self.step + n)]
+        device, steps = self.model.device, range(self.step, self.step + n)
+        batches = [divmod(k, self.preset.batches_per_epoch) for k in steps]
         rows = torch.stack([self.order.rows(*batch) for batch in batches]).to(device)
-        noise = torch.stack([self._noise(k) for k in range(self.step, self.step + n)]).to(device)
+        noise = torch.stack([self._noise(k) for k in steps]).to(device)
         seen = torch.empty(n, 2, device=device)
-        for i, k in enumerate(range(self.step, self.step + n)):
+        for i, k in enumerate(steps):
             rate = learning_rate(k, self.preset.batches, self.settings)
             # Early on the average follows closely, so that it forgets the random start.
             weight = 1.0 - min(self.settings.ema, (2 + k) / (11 + k))
             seen[i] = self.optimise(rows[i], noise[i], rate, weight)
+        losses: list[float] = []
         for loss, norm in seen.tolist():
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 raise TrainingDivergedError(
@@ -165,7 +166,7 @@ class Trainer:
                     f"{self.preset.batches}: loss {loss:g}, norm of its gradient {norm:g}"
                 )
             self.step += 1
-        losses: list[float] = seen[:, 0].tolist()
+            losses.append(loss)
         return losses
 
     def _noise(self, step: int) -> Tensor:

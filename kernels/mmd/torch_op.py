@@ -195,8 +195,8 @@ def _save_gradients(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Ten
     ctx.save_for_backward(*output[1:])
 
 
-def _backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-    gx, gy = (chain(grad, g) if need else None for g, need in zip(ctx.saved_tensors, ctx.needs, strict=True))
+def _backward(ctx: Any, grad: Tensor, *_: Tensor, times: Any = chain) -> tuple[Tensor | None, ...]:
+    gx, gy = (times(grad, g) if need else None for g, need in zip(ctx.saved_tensors, ctx.needs, strict=True))
     return (gx, gy, *(None,) * 7)
 
 
@@ -235,11 +235,7 @@ class _Differentiable(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        gx, gy = (
-            _Chain.apply(grad, g) if need else None  # type: ignore[no-untyped-call]
-            for g, need in zip(ctx.saved_tensors, ctx.needs, strict=True)
-        )
-        return (gx, gy, *(None,) * 7)
+        return _backward(ctx, grad, times=_Chain.apply)
 
 
 def check_values(samples: Samples) -> None:

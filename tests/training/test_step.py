@@ -33,7 +33,8 @@ class NoWaiting(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func._schema.name.split("::")[1].split(".")[0]
-        assert not any(name == waiting or name.startswith("_unique") for waiting in self.WAITING), name
+        assert name not in self.WAITING, name
+        assert not name.startswith("_unique"), name
         return func(*args, **(kwargs or {}))
 
 
