@@ -18,8 +18,10 @@ from fastinv.models.settings import Settings
 from fastinv.problems import Problem
 from fastinv.problems.base import check_count
 
-# Rows that pass through a network at once when sampling.
-CHUNK = {"cpu": 16_384, "cuda": 1 << 20}
+# Rows that pass through a network at once when sampling. On a CPU few enough for activations to stay in a
+# cache: 8,192 take 5 to 18% less time than 16,384 in five families of 500,000 parameters; the MDN, at .3 us a
+# sample, takes a third more.
+CHUNK = {"cpu": 8_192, "cuda": 1 << 20}
 
 
 @dataclass(frozen=True)

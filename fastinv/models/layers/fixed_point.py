@@ -61,12 +61,11 @@ def solve(
         new_x = x + step
         new_residual = new_x + g(new_x, rows) - target[rows]
         evaluations += 1
-        worse = ~(new_residual.abs().amax(1) < norm)
-        if bool(worse.any()):
-            step = torch.where(worse[:, None], -residual, step)
-            new_x = x + step
-            again = new_x + g(new_x, rows) - target[rows]
-            new_residual = torch.where(worse[:, None], again, new_residual)
+        worse = (~(new_residual.abs().amax(1) < norm)).nonzero()[:, 0]
+        if len(worse):
+            step[worse] = -residual[worse]
+            new_x[worse] = x[worse] + step[worse]
+            new_residual[worse] = new_x[worse] + g(new_x[worse], rows[worse]) - target[rows[worse]]
             evaluations += 1
         inverse = _broyden_update(inverse, step, new_residual - residual)
         x, residual = new_x, new_residual

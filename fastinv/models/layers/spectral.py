@@ -81,6 +81,12 @@ def max_min(h: Tensor) -> Tensor:
     """
     half = h.shape[-1] // 2
     first, second, rest = torch.split(h, [half, half, h.shape[-1] - 2 * half], dim=-1)
+    if not torch.is_grad_enabled():  # sampling: each half is written once, in place of four temporaries
+        result = torch.empty_like(h)
+        torch.maximum(first, second, out=result[:, :half])
+        torch.minimum(first, second, out=result[:, half : 2 * half])
+        result[:, 2 * half :] = rest
+        return result
     # Both from one ReLU: on a CPU a quarter of the time of maximum and minimum with their gradients.
     excess = torch.relu(first - second)
     return torch.cat((second + excess, first - excess, rest), dim=-1)
