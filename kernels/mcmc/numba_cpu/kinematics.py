@@ -15,6 +15,7 @@ import numba
 import numpy as np
 
 from fastinv.kernels.mcmc.numba_cpu.stream import normal_pair, step_size, words_of_step
+from fastinv.kernels.numba_arrays import copy_into
 from fastinv.kernels.random.numba_cpu import philox, uniform
 from fastinv.kernels.random.philox import Purpose
 from fastinv.kernels.rejection.numba_cpu.envelope import wrap
@@ -100,7 +101,7 @@ def _chain(target, chain, observation, k0, k1, warmup, thin, out):
     steps = warmup + thin * len(out)
     for step in range(steps):
         words = words_of_step(step, chain, observation, k0, k1)
-        proposed[:] = angles
+        copy_into(proposed, angles)
         log_chart = 0.0
         if uniform(words[5]) < MIRROR_SHARE:
             _mirror(proposed, target, words[0])
@@ -109,7 +110,7 @@ def _chain(target, chain, observation, k0, k1, warmup, thin, out):
         if log_chart > -np.inf:
             log_q = log_density(proposed[0], proposed[1], proposed[2], target)
             if math.log(uniform(words[6])) < log_q - log_p + log_chart:
-                angles[:] = proposed
+                copy_into(angles, proposed)
                 log_p = log_q
                 accepted += 1
         if step >= warmup and (step - warmup + 1) % thin == 0:

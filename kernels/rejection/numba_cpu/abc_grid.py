@@ -8,6 +8,8 @@ import math
 import numba
 import numpy as np
 
+from fastinv.kernels.numba_arrays import copy_into
+
 # Simulations whose cells are computed at a time, in vector registers.
 BLOCK = 1024
 
@@ -77,8 +79,9 @@ def _grow(hit_observation, hit_offset, hit_distance):
     size = 2 * len(hit_offset)
     observation, offset = np.empty(size, np.int32), np.empty(size, np.int64)
     distance = np.empty(size)
-    observation[: size // 2], offset[: size // 2] = hit_observation, hit_offset
-    distance[: size // 2] = hit_distance
+    copy_into(observation[: size // 2], hit_observation)
+    copy_into(offset[: size // 2], hit_offset)
+    copy_into(distance[: size // 2], hit_distance)
     return observation, offset, distance
 
 

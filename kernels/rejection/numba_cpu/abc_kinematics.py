@@ -7,6 +7,7 @@ import numba
 import numpy as np
 from numba import float32
 
+from fastinv.kernels.numba_arrays import copy_into
 from fastinv.kernels.random.numba_cpu import uniform
 from fastinv.kernels.rejection.numba_cpu.abc_double import normals, sincos
 from fastinv.kernels.rejection.numba_cpu.abc_math import (
@@ -83,5 +84,7 @@ def draw(index, arm, k0, k1, x, y):
                 p[j] = uniform(words[i, j])
             normals(p[:count], 0.0, arm[3 + i], columns[i, :count])
         _observe(columns[:, :count], arm, observed[:, :count])
-        x[start : start + count] = columns[:, :count].T
-        y[start : start + count] = observed[:, :count].T
+        for i in range(4):
+            copy_into(x[start : start + count, i], columns[i])
+        for i in range(2):
+            copy_into(y[start : start + count, i], observed[i])

@@ -6,11 +6,13 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from fastinv.kernels.numba_arrays import kth_smallest
+
 
 @numba.njit(cache=True)
 def _compact(rank, k, number, distance):
     """Drop what is beyond the `rank` nearest, at most k; returns (entries left, new radius)."""
-    limit = np.partition(distance, rank - 1)[rank - 1]
+    limit = kth_smallest(distance, rank - 1)
     below, level = 0, 0
     for d in distance:
         below += d < limit

@@ -19,6 +19,7 @@ from numba.core.errors import TypingError
 from numba.core.registry import CPUDispatcher
 from numba.extending import overload
 
+from fastinv.kernels.numba_arrays import copy_into
 from fastinv.kernels.rejection.numba_cpu import abc_double
 from fastinv.kernels.rejection.numba_cpu.abc_math import fill_words, words_of
 
@@ -115,6 +116,19 @@ def uniforms_of(index, k0, k1, u):
                 u[i, 2 * block + 1] = _uniform53(w2, w3)
 
 
+@numba.njit
+def _count_of(u, cumulative):
+    """np.searchsorted(cumulative, u) for one number."""
+    low, high = 0, len(cumulative)
+    while low < high:
+        middle = (low + high) // 2
+        if cumulative[middle] < u:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
 def independent(kinds: Any, first: Any, second: Any, cumulative: Any) -> Any:
     """Compiled prior of independent coordinates: (u (d, n), x (d, n), failed (n,)) -> True.
 
@@ -131,9 +145,12 @@ def independent(kinds: Any, first: Any, second: Any, cumulative: Any) -> Any:
             if kinds[i] == NORMAL:
                 abc_double.normals(u[i], first[i], second[i], x[i])
             elif kinds[i] == UNIFORM:
-                x[i] = first[i] + second[i] * u[i]
+                for j in range(u.shape[1]):
+                    x[i, j] = first[i] + second[i] * u[i, j]
             else:
-                x[i] = np.searchsorted(cumulative[int(first[i])], u[i])
+                counts = cumulative[int(first[i])]
+                for j in range(u.shape[1]):
+                    x[i, j] = _count_of(u[i, j], counts)
         return True
 
     return prior
@@ -156,7 +173,7 @@ def make_rows(function: Any) -> Any:
         for j in range(x.shape[1]):
             if failed[j]:
                 continue
-            row[:] = x[:, j]
+            copy_into(row, x[:, j])
             try:
                 fits = _store(function(row), out, j)
             except Exception:
@@ -267,6 +284,7 @@ def make_draw(prior: Any) -> Any:
             u, drawn = np.empty((x.shape[1], len(numbers))), np.empty((x.shape[1], len(numbers)))
             uniforms_of(numbers, k0, k1, u.T)
             prior(u, drawn, np.zeros(len(numbers), np.bool_))
-            x[start : start + BLOCK] = drawn.T
+            for i in range(len(drawn)):
+                copy_into(x[start : start + len(numbers), i], drawn[i])
 
     return draw
