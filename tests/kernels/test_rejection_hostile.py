@@ -27,7 +27,7 @@ from fastinv.kernels.rejection import (
 from fastinv.kernels.rejection.ballistics_reference import reach
 
 BACKENDS = [name for name in ("native", "numba") if available_backends()[name].available]
-EXAMPLES = int(os.environ.get("FASTINV_FUZZ_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("FASTINV_FUZZ_EXAMPLES", "40"))
 FAR = settings(
     max_examples=EXAMPLES,
     deadline=None,
