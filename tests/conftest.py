@@ -12,8 +12,8 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 # The networks in tests are tiny: more threads would only wait for each other, and badly so on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Threads that wait for each other by spinning take the cores from those they wait for, wherever tests share them:
-# a call of a Numba kernel took 25 times as long.
+# Threads that wait for each other by spinning take the cores from those they wait for, wherever tests share
+# them: a call of a Numba kernel took 25 times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 

@@ -86,12 +86,12 @@ def fit(
     return trainer.result()
 
 
-def learning_rate(step: int, steps: int, settings: Settings) -> float:
+def learning_rate(step: int, steps: int, settings: Settings, parameters: int) -> float:
     """Linear warm-up to the peak, then half a cosine down to 0."""
-    warmup = max(1.0, settings.warmup * steps)
+    peak, warmup = settings.peak_rate(parameters), max(1.0, settings.warmup * steps)
     if step < warmup:
-        return settings.lr * (step + 1) / (warmup + 1)
-    return settings.lr * 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1.0, steps - warmup)))
+        return peak * (step + 1) / (warmup + 1)
+    return peak * 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1.0, steps - warmup)))
 
 
 class Trainer:
@@ -154,7 +154,7 @@ class Trainer:
         noise = torch.stack([self._noise(k) for k in steps]).to(device)
         seen = torch.empty(n, 2, device=device)
         for i, k in enumerate(steps):
-            rate = learning_rate(k, self.preset.batches, self.settings)
+            rate = learning_rate(k, self.preset.batches, self.settings, self.model.spec.budget)
             # Early on the average follows closely, so that it forgets the random start.
             weight = 1.0 - min(self.settings.ema, (2 + k) / (11 + k))
             seen[i] = self.optimise(rows[i], noise[i], rate, weight)

@@ -13,6 +13,7 @@ import fastinv
 from fastinv.models import model_names
 from fastinv.models.bidirectional import joint_log_density, normal_scores, supervised_loss
 from fastinv.models.family import Dims
+from fastinv.models.flow_matching import FASTEST
 from fastinv.models.invauto import InvAuto
 from fastinv.models.iresnet import InverseNotConvergedWarning, IResNet
 from fastinv.models.layers.ode import SOLVERS
@@ -247,6 +248,13 @@ def test_flow_matching_solvers(solver: str) -> None:
     fine = disturbed("flow-matching", solver="rk4", steps=100)
     y, c, noise = randn(30, 2), torch.empty(30, 0), randn(30, 4, seed=1)
     torch.testing.assert_close(family.draw(y, c, noise), fine.draw(y, c, noise), atol=0.1, rtol=0.1)
+
+
+def test_flow_matching_throws_nothing_to_infinity(monkeypatch: pytest.MonkeyPatch) -> None:
+    family = disturbed("flow-matching")
+    monkeypatch.setattr(family, "velocity", lambda x, t, y, c: 1e30 * x)
+    noise = randn(50, 4)
+    torch.testing.assert_close(family.draw(randn(50, 2), randn(50, 0), noise), noise + FASTEST * noise.sign())
 
 
 def test_latent_dimensions() -> None:

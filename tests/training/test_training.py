@@ -171,12 +171,18 @@ def test_batches_are_a_permutation_and_pure() -> None:
 
 def test_schedule() -> None:
     settings = Settings(lr=1.0, warmup=0.1)
-    rates = [learning_rate(k, 100, settings) for k in range(100)]
+    rates = [learning_rate(k, 100, settings, 3_000_000) for k in range(100)]
     assert rates[0] < 0.2
     assert max(rates) == rates[10] == 1.0
     assert rates[:11] == sorted(rates[:11])
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert rates[-1] < 1e-3
+
+
+def test_wider_networks_may_learn_more_slowly() -> None:
+    settings = Settings(lr=1.0, lr_power=0.5)
+    assert [settings.peak_rate(n) for n in (20_000, 200_000, 800_000)] == [1.0, 1.0, 0.5]
+    assert learning_rate(5, 100, settings, 800_000) == 0.5
 
 
 def test_presets() -> None:
