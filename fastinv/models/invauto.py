@@ -13,6 +13,12 @@ from fastinv.models.layers.orthogonal import random_orthogonal
 from fastinv.models.settings import InvAutoSettings
 
 
+def _small(*shape: int) -> Tensor:
+    """Normals of standard deviation 0.1; on the meta device, whose products import torch's compiler, of 1."""
+    normals = torch.randn(*shape)
+    return normals if normals.is_meta else 0.1 * normals
+
+
 class InvAuto(Bidirectional):
     """A stack of square matrices shared by both directions.
 
@@ -33,9 +39,9 @@ class InvAuto(Bidirectional):
         self.log_scale_x = nn.Parameter(torch.zeros(dims.x))
         self.log_scale_y = nn.Parameter(torch.zeros(dims.y))
         self.weights = nn.ParameterList(nn.Parameter(random_orthogonal(size)) for _ in range(settings.layers))
-        self.biases = nn.ParameterList(nn.Parameter(0.1 * torch.randn(size)) for _ in range(settings.layers))
+        self.biases = nn.ParameterList(nn.Parameter(_small(size)) for _ in range(settings.layers))
         self.conditions = nn.ParameterList(
-            nn.Parameter(0.1 * torch.randn(size, dims.c)) for _ in range(settings.layers if dims.c else 0)
+            nn.Parameter(_small(size, dims.c)) for _ in range(settings.layers if dims.c else 0)
         )
 
     def _bias(self, index: int, c: Tensor) -> Tensor:

@@ -138,7 +138,8 @@ def test_training_leaves_torchs_compiler_alone() -> None:
     code = (
         "import sys, fastinv; from fastinv.presets import Preset; p = fastinv.problem('kinematics')\n"
         "sizes = Preset('tiny', 20_000, 200, 100, 1, 5, 5)\n"
-        "fastinv.fit(fastinv.model('inn-l2-mmd', p, preset=sizes), p, preset=sizes)\n"
+        "for name in ('inn-l2-mmd', 'iresnet', 'invauto'):\n"
+        "    fastinv.fit(fastinv.model(name, p, preset=sizes), p, preset=sizes)\n"
         "print('torch._dynamo' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -33,8 +33,8 @@ class SpectralLinear(nn.Module):
         self.weight = nn.Parameter(torch.empty(outputs, inputs))
         self.bias = nn.Parameter(torch.zeros(outputs))
         nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5.0))
-        self.register_buffer("left", normalize(torch.randn(outputs), dim=0))
-        self.register_buffer("right", normalize(torch.randn(inputs), dim=0))
+        self.register_buffer("left", _direction(outputs))
+        self.register_buffer("right", _direction(inputs))
         self._exact: tuple[int, Tensor] | None = None
 
     def spectral_norm(self) -> Tensor:
@@ -65,6 +65,12 @@ class SpectralLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return linear(x, self.bounded_weight(), self.bias)
+
+
+def _direction(n: int) -> Tensor:
+    """A random unit vector; without values (on the meta device, where networks are counted) any vector."""
+    vector = torch.randn(n)
+    return vector if vector.is_meta else normalize(vector, dim=0)
 
 
 def max_min(h: Tensor) -> Tensor:
