@@ -83,7 +83,6 @@ format: $(VENV)/.developing ## format the sources
 	$(BIN)/ruff format .
 
 docs: $(VENV)/.developing ## the documentation's pages, into build/site; warnings are errors
-	@$(PIP) --editable '.[docs]'
 	$(BIN)/mkdocs build --strict
 
 dist: $(VENV)/.developing ## source distribution and wheel, tried in an empty environment
