@@ -19,7 +19,7 @@ from numba.core.errors import TypingError
 from numba.core.registry import CPUDispatcher
 from numba.extending import overload
 
-from fastinv.kernels.numba_arrays import copy_into
+from fastinv.kernels.numba_arrays import copy_into, place_of
 from fastinv.kernels.rejection.numba_cpu import abc_double
 from fastinv.kernels.rejection.numba_cpu.abc_math import fill_words, words_of
 
@@ -116,19 +116,6 @@ def uniforms_of(index, k0, k1, u):
                 u[i, 2 * block + 1] = _uniform53(w2, w3)
 
 
-@numba.njit
-def _count_of(u, cumulative):
-    """np.searchsorted(cumulative, u) for one number."""
-    low, high = 0, len(cumulative)
-    while low < high:
-        middle = (low + high) // 2
-        if cumulative[middle] < u:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
 def independent(kinds: Any, first: Any, second: Any, cumulative: Any) -> Any:
     """Compiled prior of independent coordinates: (u (d, n), x (d, n), failed (n,)) -> True.
 
@@ -150,7 +137,7 @@ def independent(kinds: Any, first: Any, second: Any, cumulative: Any) -> Any:
             else:
                 counts = cumulative[int(first[i])]
                 for j in range(u.shape[1]):
-                    x[i, j] = _count_of(u[i, j], counts)
+                    x[i, j] = place_of(u[i, j], counts)
         return True
 
     return prior
