@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from fastinv.models.bidirectional import Bidirectional, supervised_loss
+from fastinv.models.bidirectional import LatentMatched, supervised_loss
 from fastinv.models.family import Dims
 from fastinv.models.layers.mlp import hidden_widths, joined, mlp
 from fastinv.models.settings import CycleSettings
 
 
-class Autoencoder(Bidirectional):
+class Autoencoder(LatentMatched):
     """An encoder x -> [y, z] and a decoder back, tied together by the cycle loss alone."""
 
     def __init__(self, dims: Dims, width: float, settings: CycleSettings) -> None:
         super().__init__()
-        self.dims, self.settings = dims, settings
-        self.latent_dim = self.draw_noise = self.loss_noise = dims.z
+        self.match_latents(dims, settings)
+        self.settings = settings
         widths = hidden_widths(width, settings.layers)
         self.encoder = mlp(dims.x + dims.c, widths, dims.y + dims.z, activation=settings.activation)
         self.decoder = mlp(dims.y + dims.z + dims.c, widths, dims.x, activation=settings.activation)
@@ -30,8 +30,9 @@ class Autoencoder(Bidirectional):
         return x
 
     def loss(self, x: Tensor, y: Tensor, c: Tensor, noise: Tensor) -> Tensor:
-        image, _, _ = self.encode(x, c)
+        batch = len(noise)
+        image, _ = self.encode_among(x, c, batch)
         # The decoder is trained on what sampling feeds it: the true y beside z.
-        decoded = self.decode(*self.split(image), c)
-        cycle = (decoded - x).square().sum(-1).mean()
+        decoded = self.decode(*self.split(image[:batch]), c[:batch])
+        cycle = (decoded - x[:batch]).square().sum(-1).mean()
         return supervised_loss(image, y, c, noise, self.settings) + self.settings.beta * cycle

@@ -121,23 +121,31 @@ class PosteriorModel(nn.Module):
 
     @property
     def _loss_columns(self) -> list[int]:
-        return [self.family.loss_noise, self.chart.dims.y, 1]
+        seen = 1 + self.family.earlier_batches
+        return [self.family.loss_noise, seen * self.chart.dims.y, seen]
 
     def loss_of(self, x: Tensor, y: Tensor, noise: Tensor) -> Tensor:
         """The training loss as a pure function of its random numbers, see `draw_loss_noise`.
 
         Nothing in it waits for a value, so that a GPU can replay it as a graph.
+
+        Args:
+            x: parameters in physical units, shape (N, d_x). A family with `earlier_batches` takes pairs of
+                these as well, in rows beyond those of `noise`.
+            y: their observations, shape (N, d_y).
+            noise: standard normals, one row per pair of the batch itself.
         """
+        batch = len(noise)
         noise, y_noise, count_noise = torch.split(noise, self._loss_columns, dim=-1)
         y = self.chart.standardise_y(y)
         if self.settings.y_noise:
-            y = y + self.settings.y_noise * y_noise
+            y = y + self.settings.y_noise * y_noise.reshape(-1, y.shape[1])[: len(y)]
         if self.chart.rounded:
-            x = self.chart.dequantise(x, to_uniform(count_noise[:, 0]))
+            x = self.chart.dequantise(x, to_uniform(count_noise.flatten()[: len(x)]))
         coordinates, c = self.chart.split(x)
         loss = self.family.loss(coordinates, y, c, noise)
         if self.head is not None:
-            loss = loss - self.head.log_mass(y, x[:, self.chart.count_index]).mean()
+            loss = loss - self.head.log_mass(y[:batch], x[:batch, self.chart.count_index]).mean()
         return loss
 
     forward = loss

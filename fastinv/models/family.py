@@ -41,15 +41,21 @@ class Family(nn.Module):
         latent_dim: dimension of z, None where the family has no latent space.
         draw_noise: normals per row that `draw` consumes.
         loss_noise: normals per row that `loss` consumes.
+        earlier_batches: batches before the present one that a training shows to `loss` as well.
     """
 
     dims: Dims
     latent_dim: int | None
     draw_noise: int
     loss_noise: int = 0
+    earlier_batches: int = 0
 
     def loss(self, x: Tensor, y: Tensor, c: Tensor, noise: Tensor) -> Tensor:
-        """The family's training loss, averaged over the rows."""
+        """The family's training loss, averaged over the rows.
+
+        A family with `earlier_batches` may get more rows of x, y and c than of noise. Those beyond are pairs
+        of earlier batches, to compare with; they carry no gradient.
+        """
         raise NotImplementedError
 
     def draw(self, y: Tensor, c: Tensor, noise: Tensor) -> Tensor:

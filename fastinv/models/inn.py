@@ -5,7 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fastinv.models.bidirectional import Bidirectional, joint_log_density, supervised_loss
+from fastinv.models.bidirectional import (
+    Bidirectional,
+    LatentMatched,
+    joint_log_density,
+    supervised_loss,
+)
 from fastinv.models.family import Dims
 from fastinv.models.layers.coupling import Affine, CouplingFlow
 from fastinv.models.settings import FlowSettings, InnMmdSettings, InnSettings
@@ -49,14 +54,14 @@ class INN(InvertibleMap):
         return -joint_log_density(image, log_det, y, self.sigma).mean()
 
 
-class InnL2Mmd(InvertibleMap):
+class InnL2Mmd(InvertibleMap, LatentMatched):
     """The same map, fitted to y by squared error and to standard normal z by MMD."""
 
     def __init__(self, dims: Dims, width: float, settings: InnMmdSettings) -> None:
         super().__init__(dims, width, settings)
+        self.match_latents(dims, settings)
         self.settings = settings
-        self.loss_noise = dims.z
 
     def loss(self, x: Tensor, y: Tensor, c: Tensor, noise: Tensor) -> Tensor:
-        image, _, _ = self.encode(x, c)
+        image, _ = self.encode_among(x, c, len(noise))
         return supervised_loss(image, y, c, noise, self.settings)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, linear, pad
 
-from fastinv.models.bidirectional import Bidirectional, supervised_loss
+from fastinv.models.bidirectional import LatentMatched, supervised_loss
 from fastinv.models.family import Dims
 from fastinv.models.layers.mlp import joined
 from fastinv.models.layers.orthogonal import random_orthogonal
@@ -19,7 +19,7 @@ def _small(*shape: int) -> Tensor:
     return normals if normals.is_meta else 0.1 * normals
 
 
-class InvAuto(Bidirectional):
+class InvAuto(LatentMatched):
     """A stack of square matrices shared by both directions.
 
     Forth: h -> leaky_relu(W h + b); back: h -> W^T (inverse leaky_relu(h) - b). The two are inverse to each
@@ -33,8 +33,8 @@ class InvAuto(Bidirectional):
 
     def __init__(self, dims: Dims, width: float, settings: InvAutoSettings) -> None:
         super().__init__()
-        self.dims, self.settings = dims, settings
-        self.latent_dim = self.draw_noise = self.loss_noise = dims.z
+        self.match_latents(dims, settings)
+        self.settings = settings
         self.width = size = int(width)
         self.log_scale_x = nn.Parameter(torch.zeros(dims.x))
         self.log_scale_y = nn.Parameter(torch.zeros(dims.y))
@@ -100,9 +100,10 @@ class InvAuto(Bidirectional):
         return h * (-self.log_scale_x).exp()
 
     def loss(self, x: Tensor, y: Tensor, c: Tensor, noise: Tensor) -> Tensor:
-        image, _, padding = self.encode(x, c)
+        batch = len(noise)
+        image, padding = self.encode_among(x, c, batch)
         # Decoded with zeros beyond [y, z], as sampling does it.
-        error = (self.decode(*self.split(image), c) - x).square().sum(-1)
+        error = (self.decode(*self.split(image[:batch]), c[:batch]) - x[:batch]).square().sum(-1)
         cycle = error.mean() + self.settings.padding * padding.mean()
         return supervised_loss(image, y, c, noise, self.settings) + self.settings.beta * cycle
 

@@ -7,7 +7,7 @@ import warnings
 import torch
 from torch import Tensor, nn
 
-from fastinv.models.bidirectional import Bidirectional, supervised_loss
+from fastinv.models.bidirectional import LatentMatched, supervised_loss
 from fastinv.models.family import Dims
 from fastinv.models.layers.fixed_point import Solution, solve
 from fastinv.models.layers.mlp import hidden_widths
@@ -47,7 +47,7 @@ class ResidualBlock(nn.Module):
         return Solution(x, found.unconverged, found.worst, found.evaluations)
 
 
-class IResNet(Bidirectional):
+class IResNet(LatentMatched):
     """An invertible residual network x -> [y, z].
 
     Attributes:
@@ -57,8 +57,8 @@ class IResNet(Bidirectional):
 
     def __init__(self, dims: Dims, width: float, settings: IResNetSettings) -> None:
         super().__init__()
-        self.dims, self.settings = dims, settings
-        self.latent_dim = self.draw_noise = self.loss_noise = dims.z
+        self.match_latents(dims, settings)
+        self.settings = settings
         self.blocks = nn.ModuleList(ResidualBlock(dims, width, settings) for _ in range(settings.blocks))
         self.last_inverse: list[Solution] = []
 
@@ -89,5 +89,5 @@ class IResNet(Bidirectional):
         return x
 
     def loss(self, x: Tensor, y: Tensor, c: Tensor, noise: Tensor) -> Tensor:
-        image, _, _ = self.encode(x, c)
+        image, _ = self.encode_among(x, c, len(noise))
         return supervised_loss(image, y, c, noise, self.settings)

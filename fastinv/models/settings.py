@@ -92,20 +92,26 @@ class LatentMatching(Settings):
             that dependence is punished as well.
         y_scale: factor of these scores and counts: how sharply the MMD tells neighbouring y apart.
         mmd_kernel: a name that `fastinv.kernels.mmd2` knows.
+        mmd_batches: batches whose pairs the MMD compares: the present one's and those of the steps before,
+            which are encoded anew and carry no gradient.
     """
 
     alpha: float = 10.0
     mmd_on: str = "yz"
     y_scale: float = 2.0
     mmd_kernel: str = "paper"
+    mmd_batches: int = 1
 
 
 @dataclass(frozen=True)
 class InnMmdSettings(FlowSettings, LatentMatching):
     """INN by L2 and MMD."""
 
-    lr: float = 2e-3
+    lr: float = 4e-3
+    lr_power: float = 0.75
     clamp: float = 0.5
+    alpha: float = 5.0
+    mmd_batches: int = 4
 
 
 @dataclass(frozen=True)

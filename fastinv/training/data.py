@@ -76,20 +76,36 @@ def _cached(problem: Problem, pairs: int) -> TrainingSet:
 
 
 class BatchOrder:
-    """Which rows make up a batch, as a pure function of (seed, epoch, batch)."""
+    """Which rows make up a batch, as a pure function of (seed, step)."""
 
     def __init__(self, preset: Preset, seed: int) -> None:
         self.preset, self.seed = preset, seed
-        self._epoch, self._order = -1, torch.empty(0, dtype=torch.long)
+        # Two, as batches before the first of an epoch belong to the one before.
+        self._epochs = lru_cache(maxsize=2)(self._shuffled)
 
-    def rows(self, epoch: int, batch: int) -> Tensor:
-        """Indices of the batch's pairs, shape (batch_size,)."""
-        if epoch != self._epoch:
-            generator = generator_for(self.seed, "order", epoch)
-            self._order = torch.randperm(self.preset.training_pairs, generator=generator)
-            self._epoch = epoch
+    def rows(self, step: int, earlier: int = 0) -> Tensor:
+        """Indices of the pairs of a step's batch, then of those of the steps before it.
+
+        Before the first step lies the last.
+
+        Args:
+            step: counted over all epochs, from 0.
+            earlier: number of further batches.
+
+        Returns:
+            Shape ((1 + earlier) * batch_size,), less where the training has fewer batches.
+        """
+        steps, shown = self.preset.batches, range(min(1 + earlier, self.preset.batches))
+        return torch.cat([self._batch((step - back) % steps) for back in shown])
+
+    def _batch(self, step: int) -> Tensor:
+        epoch, batch = divmod(step, self.preset.batches_per_epoch)
         size = self.preset.batch_size
-        return self._order[batch * size : (batch + 1) * size]
+        return self._epochs(epoch)[batch * size : (batch + 1) * size]
+
+    def _shuffled(self, epoch: int) -> Tensor:
+        generator = generator_for(self.seed, "order", epoch)
+        return torch.randperm(self.preset.training_pairs, generator=generator)
 
 
 def generator_for(seed: int, purpose: str, index: int) -> torch.Generator:

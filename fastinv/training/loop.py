@@ -149,8 +149,8 @@ class Trainer:
             TrainingDivergedError: NaN or infinity; the weights are those before that batch.
         """
         device, steps = self.model.device, range(self.step, self.step + n)
-        batches = [divmod(k, self.preset.batches_per_epoch) for k in steps]
-        rows = torch.stack([self.order.rows(*batch) for batch in batches]).to(device)
+        earlier = self.model.family.earlier_batches
+        rows = torch.stack([self.order.rows(k, earlier) for k in steps]).to(device)
         noise = torch.stack([self._noise(k) for k in steps]).to(device)
         seen = torch.empty(n, 2, device=device)
         for i, k in enumerate(steps):

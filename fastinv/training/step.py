@@ -59,7 +59,8 @@ class Step:
         # A graph replays fixed addresses: there, what changes from step to step lives in tensors.
         self._rate: Tensor | float = torch.zeros((), device=device) if on_gpu else 0.0
         self._weight: Tensor | float = torch.zeros((), device=device) if on_gpu else 0.0
-        self._rows = torch.zeros(batch_size, dtype=torch.long, device=device)
+        shown = min(1 + model.family.earlier_batches, batches)
+        self._rows = torch.zeros(shown * batch_size, dtype=torch.long, device=device)
         self._noise = model.draw_loss_noise(batch_size, torch.Generator()).to(device)
         self._seen = torch.zeros(2, device=device)
         self._captures, self._runs = on_gpu, 0
@@ -69,7 +70,8 @@ class Step:
         """Do one step.
 
         Args:
-            rows: indices of the batch's pairs, shape (batch_size,), on the device.
+            rows: indices of the batch's pairs and of those of the family's `earlier_batches`, on the device;
+                shape ((1 + earlier_batches) * batch_size,).
             noise: the loss's standard normals, shape (batch_size, width), on the device.
             rate: learning rate.
             weight: of the new weights in the moving average.

@@ -71,6 +71,51 @@ def test_equation_3_punishes_dependence_on_a_condition() -> None:
     assert supervised_loss(copies, y, c[:, :0], normal, joint).abs() < 0.005
 
 
+@pytest.mark.parametrize("name", ["inn-l2-mmd", "iresnet", "invauto", "autoencoder"])
+def test_pairs_of_earlier_batches_are_constants_of_the_mmd(name: str) -> None:
+    family = disturbed(name, mmd_batches=3, alpha=2.0)
+    own = 20
+    x, y, c, noise = randn(60, 4), randn(60, 2, seed=1), torch.empty(60, 0), randn(own, 6, seed=2)
+    assert (family.earlier_batches, family.loss_noise) == (2, 6)
+    alone = family.loss(x[:own], y[:own], c[:own], noise)
+    loss = family.loss(x, y, c, noise)
+    image = torch.cat((family.encode(x[:own], c[:own])[0], family.encode(x[own:], c[own:])[0].detach()))
+    difference = supervised_loss(image, y, c, noise, family.settings)
+    difference = difference - supervised_loss(image[:own], y[:own], c[:own], noise, family.settings)
+    torch.testing.assert_close(loss - alone, difference)
+    weights = [p for p in family.parameters() if p.requires_grad]
+    found, expected = (
+        torch.autograd.grad(value, weights, retain_graph=True, materialize_grads=True)
+        for value in (loss - alone, difference)
+    )
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_earlier_batches_leave_the_pull_and_take_the_noise() -> None:
+    def pulls(batches: int) -> torch.Tensor:
+        """Mean gradient in z, one too large on average, of fifty batches of forty pairs."""
+        settings, found = LatentMatching(alpha=1.0, mmd_batches=batches), []
+        for seed in range(50):
+            y, c = randn(40 * batches, 2, seed=seed), torch.empty(40 * batches, 0)
+            own, others = (randn(40 * batches, 2, seed=100 + seed) + 1.0).split([40, 40 * (batches - 1)])
+            own.requires_grad_()
+            image = torch.cat((y, torch.cat((own, others))), dim=1)
+            loss = supervised_loss(image, y, c, randn(40, 2 * batches, seed=200 + seed), settings)
+            found.append(torch.autograd.grad(loss, own)[0].mean(0))
+        return torch.stack(found)
+
+    few, many = pulls(1), pulls(8)
+    assert (many.mean(0) > 0.0).all()
+    torch.testing.assert_close(many.mean(0), few.mean(0), rtol=0.15, atol=0.0)
+    assert (many.std(0) < 0.7 * few.std(0)).all()
+
+
+def test_a_setting_of_no_batches_is_refused() -> None:
+    with pytest.raises(ValueError, match="'mmd_batches' must be at least 1, got 0"):
+        disturbed("autoencoder", mmd_batches=0)
+
+
 def test_normal_scores_keep_the_order_and_forget_the_distances() -> None:
     y = torch.tensor([[0.0, 5.0], [100.0, 4.0], [0.1, 3.0]])
     quantiles = torch.special.ndtri(torch.tensor([1.0, 3.0, 5.0]) / 6)

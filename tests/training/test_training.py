@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -162,11 +163,20 @@ def test_data_with_nan() -> None:
 
 
 def test_batches_are_a_permutation_and_pure() -> None:
-    order = BatchOrder(TINY, seed=4)
-    rows = torch.cat([order.rows(1, k) for k in range(TINY.batches_per_epoch)])
+    order, second = BatchOrder(TINY, seed=4), TINY.batches_per_epoch
+    rows = torch.cat([order.rows(second + k) for k in range(TINY.batches_per_epoch)])
     assert sorted(rows.tolist()) == list(range(1000))
-    assert torch.equal(BatchOrder(TINY, seed=4).rows(1, 7), rows[700:800])
-    assert not torch.equal(BatchOrder(TINY, seed=5).rows(1, 7), rows[700:800])
+    assert torch.equal(BatchOrder(TINY, seed=4).rows(second + 7), rows[700:800])
+    assert not torch.equal(BatchOrder(TINY, seed=5).rows(second + 7), rows[700:800])
+
+
+def test_earlier_batches_follow_a_steps_own() -> None:
+    order, last = BatchOrder(TINY, seed=4), TINY.batches - 1
+    for step, expected in ((12, [12, 11, 10, 9]), (1, [1, 0, last, last - 1])):
+        alone = torch.cat([order.rows(k) for k in expected])
+        assert torch.equal(order.rows(step, 3), alone)
+    short = BatchOrder(dataclasses.replace(TINY, epochs=1, training_pairs=200), seed=4)
+    assert sorted(short.rows(1, 3).tolist()) == list(range(200))
 
 
 def test_schedule() -> None:
