@@ -70,12 +70,13 @@ def prepared(model: PosteriorModel, way: str) -> Callable[[Tensor, Tensor, Tenso
 
 
 def gradient(trainer: Trainer) -> Tensor:
-    """Loss and gradient on the training set's first batch, as one vector."""
+    """Loss and gradient of the training's first step, as one vector."""
     size = trainer.preset.batch_size
     noise = trainer.model.draw_loss_noise(size, torch.Generator().manual_seed(0))
     for parameter in trainer.parameters:
         parameter.grad = None
-    loss = trainer.optimise.loss(trainer.data.x[:size], trainer.data.y[:size], noise)
+    rows = trainer.order.rows(0, trainer.model.family.earlier_batches)
+    loss = trainer.optimise.loss(trainer.data.x[rows], trainer.data.y[rows], noise)
     loss.backward()
     grads = [p.grad.flatten() if p.grad is not None else torch.zeros(p.numel()) for p in trainer.parameters]
     return torch.cat([loss.detach().view(1), *grads])
