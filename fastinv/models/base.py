@@ -105,6 +105,8 @@ class PosteriorModel(nn.Module):
     def loss(self, x: Tensor, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """The training loss: the family's own, plus the cross-entropy of the count head if there is one.
 
+        Of one batch: `fastinv.fit` shows a family with `earlier_batches` those as well, see `loss_of`.
+
         Args:
             x: parameters in physical units, shape (N, d_x).
             y: their observations, shape (N, d_y).

@@ -5,12 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fastinv.models.bidirectional import (
-    Bidirectional,
-    LatentMatched,
-    joint_log_density,
-    supervised_loss,
-)
+from fastinv.models.bidirectional import Bidirectional, LatentMatched, joint_log_density, supervised_loss
 from fastinv.models.family import Dims
 from fastinv.models.layers.coupling import Affine, CouplingFlow
 from fastinv.models.settings import FlowSettings, InnMmdSettings, InnSettings

@@ -71,7 +71,7 @@ class Step:
 
         Args:
             rows: indices of the batch's pairs and of those of the family's `earlier_batches`, on the device;
-                shape ((1 + earlier_batches) * batch_size,).
+                shape ((1 + earlier_batches) * batch_size,), less in a training of fewer batches.
             noise: the loss's standard normals, shape (batch_size, width), on the device.
             rate: learning rate.
             weight: of the new weights in the moving average.
