@@ -7,6 +7,7 @@ from torch import Tensor
 
 from fastinv.models.family import Dims, Family, to_uniform
 from fastinv.models.layers.mixture import (
+    Bounds,
     Mixture,
     MixtureSampling,
     mixture_from_outputs,
@@ -26,14 +27,14 @@ class MDN(Family):
         super().__init__()
         self.dims = dims
         self.draw_noise = dims.x + 1
-        self.components, self.clamp = settings.components, settings.clamp
+        self.components, self.bounds = settings.components, Bounds(settings.clamp, settings.widest)
         self.net = mlp(
             dims.y + dims.c,
             hidden_widths(width, settings.layers),
             settings.components * outputs_per_component(dims.x),
             activation=settings.activation,
         )
-        self.sampling = MixtureSampling(settings.components, dims.x, settings.clamp)
+        self.sampling = MixtureSampling(settings.components, dims.x, self.bounds)
         # Start the components apart: where they coincide they also share their gradients.
         with torch.no_grad():
             bias = output_bias(self.net).view(settings.components, -1)
@@ -41,7 +42,7 @@ class MDN(Family):
 
     def mixture(self, y: Tensor, c: Tensor) -> Mixture:
         """The predicted mixture of each row."""
-        return mixture_from_outputs(self.net(joined(y, c)), self.components, self.dims.x, self.clamp)
+        return mixture_from_outputs(self.net(joined(y, c)), self.components, self.dims.x, self.bounds)
 
     def log_prob(self, x: Tensor, y: Tensor, c: Tensor) -> Tensor:
         return mixture_log_density(self.mixture(y, c), x)

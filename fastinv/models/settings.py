@@ -205,10 +205,13 @@ class MdnSettings(Settings):
     Attributes:
         components: Gaussians per mixture.
         clamp: bound of the log-diagonal of a precision's Cholesky factor.
+        widest: bound of that diagonal's inverse, as a logarithm: conditional standard deviations of a
+            component in units of the prior's, than which no posterior is much wider.
     """
 
     components: int = 64
     clamp: float = 6.0
+    widest: float = 1.0
     layers: int = 4
     lr: float = 5e-3
     y_noise: float = 0.02

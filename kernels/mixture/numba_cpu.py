@@ -29,7 +29,7 @@ def _cumulative(outputs):
 
 
 @njit(cache=True, nogil=True)
-def _draw(outputs, row, uniform, normal, outer, x):
+def _draw(outputs, row, uniform, normal, sharp, wide, x):
     _, components, _ = outputs.shape
     size, dim = normal.shape
     cumulative = _cumulative(outputs)
@@ -45,7 +45,9 @@ def _draw(outputs, row, uniform, normal, outer, x):
         if not known[m, k]:
             known[m, k] = True
             for j in range(dim):
-                diagonal = outer * math.atan(chosen[1 + dim + j] / outer)
+                diagonal = chosen[1 + dim + j]
+                outer = wide if diagonal < 0.0 else sharp
+                diagonal = outer * math.atan(diagonal / outer)
                 deviations[m, k, j] = math.exp(-diagonal)
         for j in range(dim - 1, -1, -1):
             # L^T e = normal with rows of L in units of their diagonal, for e over its deviation.
@@ -56,21 +58,30 @@ def _draw(outputs, row, uniform, normal, outer, x):
             x[s, j] = chosen[1 + j] + value * deviations[m, k, j]
 
 
-def draw(outputs: Array, row: NDArray[np.int64], uniform: Array, normal: Array, *, clamp: float) -> Array:
+def draw(
+    outputs: Array,
+    row: NDArray[np.int64],
+    uniform: Array,
+    normal: Array,
+    *,
+    sharp: float,
+    wide: float,
+) -> Array:
     """Samples of mixtures N(mu_k, (L_k L_k^T)^-1).
 
     Args:
         outputs: shape (M, K, 1 + 2 D + D (D - 1) / 2): of each component the logarithm of its weight, not
-            normalised, its mean, the log-diagonal of L before its clamp, and the entries of L below the
+            normalised, its mean, the log-diagonal of L before it is bounded, and the entries of L below the
             diagonal, row by row and over their row's diagonal.
         row: mixture of each sample, shape (S,), each in [0, M).
         uniform: what decides each sample's component, in (0, 1), shape (S,).
         normal: shape (S, D).
-        clamp: bound of the log-diagonal, see `fastinv.models.layers.coupling.soft_clamp`.
+        sharp: bound of the log-diagonal, see `fastinv.models.layers.mixture.Bounds`.
+        wide: bound of its negative.
 
     Returns:
         Shape (S, D).
     """
     x = np.empty_like(normal)
-    _draw(outputs, row, uniform, normal, 2.0 * clamp / math.pi, x)
+    _draw(outputs, row, uniform, normal, 2.0 * sharp / math.pi, 2.0 * wide / math.pi, x)
     return x

@@ -8,9 +8,9 @@ import torch
 
 from fastinv.kernels.mixture.numba_cpu import draw
 from fastinv.models.layers.fused import FusedMixture
-from fastinv.models.layers.mixture import MixtureSampling, outputs_per_component
+from fastinv.models.layers.mixture import Bounds, MixtureSampling, outputs_per_component
 
-CLAMP = 3.0
+BOUNDS = Bounds(3.0, 0.5)
 SIZES = [(1, 1, 1, 5), (1, 64, 4, 1000), (3, 7, 2, 63), (5, 2, 5, 1), (30, 64, 3, 200), (2, 3, 4, 0)]
 
 
@@ -26,14 +26,15 @@ def arrays(mixtures: int, components: int, dim: int, size: int) -> tuple[np.ndar
 def test_samples_are_the_definitions(sizes: tuple[int, int, int, int]) -> None:
     outputs, row, uniform, normal = arrays(*sizes)
     dim = sizes[2]
-    found = draw(outputs, row, uniform, normal, clamp=CLAMP)
+    found = draw(outputs, row, uniform, normal, **BOUNDS._asdict())
     assert found.shape == normal.shape
     assert found.dtype == np.float32
     for s, m in enumerate(row):
         weights = np.exp(outputs[m, :, 0].astype(np.float64))
         k = int((np.cumsum(weights) / weights.sum() < uniform[s]).sum())
         mean, diagonal, below = np.split(outputs[m, k, 1:].astype(np.float64), [dim, 2 * dim])
-        diagonal = np.exp(2.0 * CLAMP / np.pi * np.arctan(diagonal * np.pi / (2.0 * CLAMP)))
+        bound = np.where(diagonal < 0.0, BOUNDS.wide, BOUNDS.sharp)
+        diagonal = np.exp(2.0 * bound / np.pi * np.arctan(diagonal * np.pi / (2.0 * bound)))
         factor = np.diag(diagonal)
         rows, columns = np.tril_indices(dim, -1)
         factor[rows, columns] = below * diagonal[rows]
@@ -44,7 +45,7 @@ def test_samples_are_the_definitions(sizes: tuple[int, int, int, int]) -> None:
 @pytest.mark.parametrize("sizes", [size for size in SIZES if size[3] % size[0] == 0])
 def test_module_is_that_which_it_replaces(sizes: tuple[int, int, int, int]) -> None:
     outputs, row, uniform, normal = (torch.from_numpy(a) for a in arrays(*sizes))
-    sampling = MixtureSampling(sizes[1], sizes[2], CLAMP)
+    sampling = MixtureSampling(sizes[1], sizes[2], BOUNDS)
     replaced = FusedMixture(sampling)
     flat = outputs.flatten(1)
     each = sizes[3] // sizes[0]
@@ -57,7 +58,7 @@ def test_module_is_that_which_it_replaces(sizes: tuple[int, int, int, int]) -> N
 def test_a_nan_in_the_noise_stays_in_its_row() -> None:
     outputs, row, uniform, normal = arrays(2, 5, 4, 9)
     normal[4, 3] = np.nan
-    found = draw(outputs, row, uniform, normal, clamp=CLAMP)
+    found = draw(outputs, row, uniform, normal, **BOUNDS._asdict())
     assert np.isnan(found[4]).all() or np.isnan(found[4, 3])
     assert np.isfinite(np.delete(found, 4, axis=0)).all()
 
@@ -66,5 +67,5 @@ def test_a_uniform_of_one_takes_the_last_component() -> None:
     outputs, row, uniform, normal = arrays(1, 5, 2, 3)
     outputs[:, :, 1:] = np.arange(5)[None, :, None]
     uniform[:] = [0.0, 1.0, np.nextafter(np.float32(1), np.float32(2))]
-    found = draw(outputs, row, uniform, np.zeros_like(normal), clamp=CLAMP)
+    found = draw(outputs, row, uniform, np.zeros_like(normal), **BOUNDS._asdict())
     np.testing.assert_array_equal(found[:, 0], [0.0, 4.0, 4.0])

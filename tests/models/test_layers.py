@@ -16,6 +16,8 @@ from fastinv.models.layers.autoregressive import (
 from fastinv.models.layers.coupling import Affine, Coupling, CouplingFlow, Transform, soft_clamp
 from fastinv.models.layers.fixed_point import solve
 from fastinv.models.layers.mixture import (
+    Bounds,
+    bounded_log_diagonal,
     choose_component,
     mixture_from_outputs,
     mixture_log_density,
@@ -105,7 +107,16 @@ def test_orthogonal_stays_orthogonal(learned: bool) -> None:
 def random_mixture(n: int, k: int, dim: int):
     torch.manual_seed(3)
     outputs = torch.randn(n, k * outputs_per_component(dim)).double()
-    return mixture_from_outputs(outputs, k, dim, clamp=2.0)
+    return mixture_from_outputs(outputs, k, dim, Bounds(2.0, 1.0))
+
+
+def test_deviations_stay_between_their_bounds() -> None:
+    outputs = torch.tensor([-1e9, -3.0, -1e-6, 0.0, 1e-6, 3.0, 1e9]).double().requires_grad_()
+    found = bounded_log_diagonal(outputs, Bounds(6.0, 1.0))
+    assert (found.diff() > 0.0).all()
+    torch.testing.assert_close(found[[0, -1]], torch.tensor([-1.0, 6.0]).double())
+    (slope,) = torch.autograd.grad(found.sum(), outputs)
+    torch.testing.assert_close(slope[2:5], torch.ones(3).double())
 
 
 def factors(m, dim: int) -> Tensor:

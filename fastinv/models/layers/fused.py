@@ -68,14 +68,14 @@ class FusedMixture(nn.Module):
 
     def __init__(self, sampling: MixtureSampling) -> None:
         super().__init__()
-        self.components, self.clamp = sampling.components, sampling.clamp
+        self.components, self.bounds = sampling.components, sampling.bounds
 
     def forward(self, outputs: Tensor, row: Tensor, uniform: Tensor, normal: Tensor) -> Tensor:
         from fastinv.kernels.mixture.numba_cpu import draw
 
         mixtures = outputs.view(len(outputs), self.components, -1)
         arrays = (t.contiguous().numpy() for t in (mixtures, row, uniform.flatten(), normal))
-        return torch.from_numpy(draw(*arrays, clamp=self.clamp))
+        return torch.from_numpy(draw(*arrays, **self.bounds._asdict()))
 
 
 def fused(module: nn.Module, *, bf16: bool = False, backend: str | None = None) -> nn.Module | None:

@@ -34,18 +34,35 @@ def outputs_per_component(dim: int) -> int:
     return 1 + 2 * dim + dim * (dim - 1) // 2
 
 
-def mixture_from_outputs(outputs: Tensor, components: int, dim: int, clamp: float) -> Mixture:
+class Bounds(NamedTuple):
+    """Limits of a component's conditional standard deviations, as logarithms: they lie in (-sharp, wide).
+
+    Attributes:
+        sharp: a noise-free problem would let deviations shrink for ever.
+        wide: where there are few data, a component that is hardly ever chosen would grow without limit.
+    """
+
+    sharp: float
+    wide: float
+
+
+def bounded_log_diagonal(outputs: Tensor, bounds: Bounds) -> Tensor:
+    """Squeeze log-diagonals of Cholesky factors, -log of the deviations, into their limits; slope 1 at 0."""
+    return torch.where(outputs < 0.0, soft_clamp(outputs, bounds.wide), soft_clamp(outputs, bounds.sharp))
+
+
+def mixture_from_outputs(outputs: Tensor, components: int, dim: int, bounds: Bounds) -> Mixture:
     """Read a mixture off a network's outputs, shape (N, components * outputs_per_component(dim)).
 
     Args:
         outputs: what the network says.
         components: K.
         dim: D.
-        clamp: bound of the log-diagonal; a noise-free problem would let it grow for ever.
+        bounds: of the conditional standard deviations.
     """
     rows = outputs.view(-1, components, outputs_per_component(dim))
     weight, means, diagonal, below = torch.split(rows, [1, dim, dim, dim * (dim - 1) // 2], dim=-1)
-    diagonal = soft_clamp(diagonal, clamp)
+    diagonal = bounded_log_diagonal(diagonal, bounds)
     # Off-diagonal entries in units of their row's diagonal, so that sharp components stay well shaped.
     scale = torch.cat(
         [diagonal[..., i : i + 1].exp().expand(*diagonal.shape[:-1], i) for i in range(dim)], dim=-1
@@ -103,12 +120,12 @@ class MixtureSampling(nn.Module):
     Args:
         components: K.
         dim: D.
-        clamp: see `mixture_from_outputs`.
+        bounds: of the conditional standard deviations.
     """
 
-    def __init__(self, components: int, dim: int, clamp: float) -> None:
+    def __init__(self, components: int, dim: int, bounds: Bounds) -> None:
         super().__init__()
-        self.components, self.dim, self.clamp = components, dim, clamp
+        self.components, self.dim, self.bounds = components, dim, bounds
 
     def forward(self, outputs: Tensor, row: Tensor, uniform: Tensor, normal: Tensor) -> Tensor:
         """One sample per row of `normal`.
@@ -123,7 +140,7 @@ class MixtureSampling(nn.Module):
         Returns:
             (S, D).
         """
-        m = mixture_from_outputs(outputs, self.components, self.dim, self.clamp)
+        m = mixture_from_outputs(outputs, self.components, self.dim, self.bounds)
         if uniform.ndim == 2:
             component = choose_component(m.log_weights, uniform).flatten()
         else:
