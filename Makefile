@@ -13,7 +13,7 @@ SAY_BACKEND := $(BIN)/python -c "from fastinv.kernels import available_backends 
 WITH_CMAKE := PATH="$(abspath $(BIN)):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help bench bench-check bench-baseline bench-peers bench-scaling test test-slow warnings coverage sanitize lint format types docs dist build clean
+.PHONY: help bench bench-check bench-baseline bench-peers bench-gpu bench-scaling test test-slow warnings coverage sanitize lint format types docs dist build clean
 
 help: ## list the tasks
 	@grep -E '^[a-z-]+:.*##' Makefile | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -56,6 +56,11 @@ bench-peers: $(VENV)/.developing ## MMD, posteriors and flows beside other libra
 	$(BIN)/python bench/mmd_cpu.py $(MMD_TASKS) --output bench/results/mmd_cpu
 	$(BIN)/python bench/posterior_peers.py --output bench/results/posterior_peers
 	$(BIN)/python bench/flow_peers.py --output bench/results/flow_peers
+
+bench-gpu: $(VENV)/.installed ## checks and times kernels, training steps and modes on a CUDA machine (about 10 minutes)
+	$(BIN)/python bench/gpu_kernels.py --output bench/results/gpu_kernels.json
+	$(BIN)/python bench/gpu_training.py --output bench/results/gpu_training
+	$(BIN)/python bench/gpu_models.py --output bench/results/gpu_models
 
 bench-scaling: $(VENV)/.developing ## how times grow with sizes and threads, beside the machine's limits (many minutes)
 	$(BIN)/python bench/mmd_scaling.py --output bench/results/mmd_scaling

@@ -3,8 +3,8 @@
     python bench/gpu_kernels.py --output gpu.json
     TRITON_INTERPRET=1 python bench/gpu_kernels.py --check-only     # small sizes, on any CPU
 
-Exit code 1 if an accuracy check fails; timings are then not taken, since a fast wrong kernel is worth
-nothing.
+Programs are compiled by as many processes as there are cores, then timed in one. Exit code 1 if an accuracy
+check fails; timings are then not taken, since a fast wrong kernel is worth nothing.
 """
 
 from __future__ import annotations
@@ -15,12 +15,33 @@ import os
 import platform
 import statistics
 import sys
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import gpu_mmd
 import gpu_samplers
 import torch
 import triton
+
+
+def in_processes(
+    function: Callable[[dict[str, Any]], Any], cases: list[dict[str, Any]], device: str
+) -> list[Any]:
+    """The function of every case, in order; on a GPU in other processes, as compiling takes longest.
+
+    Args:
+        function: at a module's top level.
+        cases: what it is called with.
+        device: "cuda", or "cpu" for Triton's interpreter, which stays in this process.
+    """
+    if device == "cpu":
+        return [function(case) for case in cases]
+    workers = min(len(cases), os.cpu_count() or 1)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        return list(pool.map(function, cases))
 
 
 def main() -> int:
@@ -41,12 +62,20 @@ def main() -> int:
         )
         return 2
     device = "cpu" if interpreted else "cuda"
-    checks = {"mmd": gpu_mmd.check(device), "samplers": gpu_samplers.check(device)}
+    checks = {
+        "mmd": in_processes(gpu_mmd.check, gpu_mmd.cases(device), device),
+        "samplers": in_processes(gpu_samplers.check, gpu_samplers.cases(device), device),
+    }
     failed = [row for rows in checks.values() for row in rows if not row["passed"]]
     for name, rows in checks.items():
         print(f"{name}: {sum(row['passed'] for row in rows)} of {len(rows)} checks passed", file=sys.stderr)
+    for row in failed:
+        print(f"failed: {json.dumps(row)}", file=sys.stderr)
     timed = not failed and not arguments.check_only
-    timings = gpu_mmd.time_all() if timed else []
+    timings: list[dict[str, Any]] = []
+    if timed:
+        in_processes(gpu_mmd.warm, gpu_mmd.TIMED, device)
+        timings = [gpu_mmd.time_one(case) for case in gpu_mmd.TIMED]
     sampler_timings = gpu_samplers.time_all() if timed else []
     for row in sampler_timings:
         call, build = (statistics.median(row[key]) for key in ("call_ms", "build_ms"))

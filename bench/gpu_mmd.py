@@ -1,15 +1,20 @@
 """Checks and times MMD in Triton; `bench/gpu_kernels.py` calls it.
 
-Pairs are counted as elsewhere: 3 n^2 per problem ("effective"), whatever symmetry saves.
+Every check uses one way to launch the programs, another one from case to case: so all are checked, and each
+case is compiled once. Pairs are counted as elsewhere: 3 n^2 per problem ("effective"), whatever symmetry
+saves.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 
 from fastinv.kernels import Gaussian, mmd2, mmd2_terms
+from fastinv.kernels.mmd import triton_gpu
 
 KERNELS: dict[str, Any] = {"gaussian": Gaussian(1.0), "octaves": Gaussian(0.5, 1.0, 2.0), "paper": "paper"}
 # Largest errors: means relative to k(0), gradients relative to their largest entry.
@@ -55,24 +60,46 @@ def check_one(x: torch.Tensor, y: torch.Tensor, kernel: Any) -> dict[str, float]
     return {"error": error, "gradient_error": gradient_error}
 
 
-def check(device: str) -> list[dict[str, Any]]:
+def cases(device: str) -> list[dict[str, Any]]:
     """Every kernel on odd sizes, both dtypes, near the origin and far from it.
 
     Args:
         device: "cuda", or "cpu" for Triton's interpreter.
     """
-    rows = []
-    for dtype, limits in LIMITS.items():
-        for n, m, d in SHAPES[device]:
-            for shift in SHIFTS[device]:
-                for name, kernel in [*KERNELS.items(), ("hint", "hint"), ("median", "median")]:
-                    if name == "median" and n == 1:
-                        continue
-                    found = check_one(*samples(2, n, m, d, dtype, shift, device), kernel)
-                    passed = found["error"] <= limits[0] and found["gradient_error"] <= limits[1]
-                    shape = {"dtype": str(dtype), "n": n, "m": m, "d": d, "shift": shift, "kernel": name}
-                    rows.append({**shape, **found, "passed": passed})
-    return rows
+    found = [
+        {"dtype": str(dtype), "n": n, "m": m, "d": d, "shift": shift, "kernel": name}
+        for dtype in LIMITS
+        for n, m, d in SHAPES[device]
+        for shift in SHIFTS[device]
+        for name in [*KERNELS, "hint", "median"]
+        if name != "median" or n > 1
+    ]
+    return [
+        {**case, "launch": i % len(triton_gpu.SUM_LAUNCHES), "device": device} for i, case in enumerate(found)
+    ]
+
+
+def check(case: dict[str, Any]) -> dict[str, Any]:
+    """Errors of one of the `cases`, and whether they are within the limits."""
+    dtype = next(dtype for dtype in LIMITS if str(dtype) == case["dtype"])
+    kernel = KERNELS.get(case["kernel"], case["kernel"])
+    with only_launch(case["launch"]):
+        x, y = samples(2, case["n"], case["m"], case["d"], dtype, case["shift"], case["device"])
+        found = check_one(x, y, kernel)
+    errors = (found["error"], found["gradient_error"])
+    passed = all(error <= limit for error, limit in zip(errors, LIMITS[dtype], strict=True))
+    return {**case, **found, "passed": passed}
+
+
+@contextmanager
+def only_launch(index: int) -> Iterator[None]:
+    """Launch the programs in this one of their ways."""
+    before = triton_gpu.SUM_LAUNCHES, triton_gpu.PULL_LAUNCHES
+    triton_gpu.SUM_LAUNCHES, triton_gpu.PULL_LAUNCHES = (before[0][index],), (before[1][index],)
+    try:
+        yield
+    finally:
+        triton_gpu.SUM_LAUNCHES, triton_gpu.PULL_LAUNCHES = before
 
 
 def milliseconds(call: Any, repeats: int = 10) -> list[float]:
@@ -90,9 +117,8 @@ def milliseconds(call: Any, repeats: int = 10) -> list[float]:
     return sorted(times)
 
 
-def time_all() -> list[dict[str, Any]]:
-    """Forward, and forward plus both gradients, over sizes of scoring and of training."""
-    rows = []
+TIMED = [
+    {"batch": batch, "n": n, "d": d, "kernel": kernel}
     for batch, n, d in [
         (1000, 1000, 4),
         (1000, 4000, 4),
@@ -100,27 +126,47 @@ def time_all() -> list[dict[str, Any]]:
         (1, 1000, 4),
         (10000, 64, 4),
         (100, 1000, 16),
-    ]:
-        x, y = samples(batch, n, n, d, torch.float32)
-        leaves = [t.clone().requires_grad_() for t in (x, y)]
-        for name, kernel in KERNELS.items():
-            forward = milliseconds(lambda x=x, y=y, kernel=kernel: mmd2(x, y, kernel=kernel))
+    ]
+    for kernel in KERNELS
+]
 
-            def step(leaves: Any = leaves, kernel: Any = kernel) -> None:
-                torch.autograd.grad(mmd2(*leaves, kernel=kernel).sum(), leaves)
 
-            both = milliseconds(step)
-            median, median_both = forward[len(forward) // 2], both[len(both) // 2]
-            rows.append(
-                {
-                    "batch": batch,
-                    "n": n,
-                    "d": d,
-                    "kernel": name,
-                    "forward_ms": forward,
-                    "with_gradients_ms": both,
-                    "effective_pairs_per_s": 3.0 * n * n * batch / (1e-3 * median),
-                    "gradient_over_forward": median_both / median,
-                }
-            )
-    return rows
+def calls(case: dict[str, Any]) -> tuple[Any, Any]:
+    """Forward, and forward plus both gradients, at a size of scoring or of training."""
+    kernel = KERNELS[case["kernel"]]
+    x, y = samples(case["batch"], case["n"], case["n"], case["d"], torch.float32)
+    leaves = [t.clone().requires_grad_() for t in (x, y)]
+
+    def step() -> None:
+        torch.autograd.grad(mmd2(*leaves, kernel=kernel).sum(), leaves)
+
+    return (lambda: mmd2(x, y, kernel=kernel)), step
+
+
+def warm(case: dict[str, Any]) -> None:
+    """Compile what a timing needs, in any process: Triton keeps its programs on disk."""
+    for call in calls(case):
+        call()
+
+
+def time_one(case: dict[str, Any]) -> dict[str, Any]:
+    """Times of one of the `TIMED`, and the launches that were chosen for it."""
+    triton_gpu.forget_launches()
+    forward, step = (milliseconds(call) for call in calls(case))
+    median, median_both = forward[len(forward) // 2], step[len(step) // 2]
+    return {
+        **case,
+        "forward_ms": forward,
+        "with_gradients_ms": step,
+        "effective_pairs_per_s": 3.0 * case["n"] ** 2 * case["batch"] / (1e-3 * median),
+        "gradient_over_forward": median_both / median,
+        "launches_ms": {program: tried(program) for program in ("sums", "pulls")},
+    }
+
+
+def tried(program: str) -> list[dict[str, float]]:
+    """Milliseconds of each way to launch a program, by rows x columns, tiles and warps."""
+    return [
+        {f"{w.rows}x{w.columns}, {w.tiles} tiles, {w.warps} warps": ms for w, ms in times.items()}
+        for times in triton_gpu.tried_launches(program)
+    ]

@@ -60,12 +60,16 @@ def main() -> int:
     parser.add_argument("--preset", default="paper", help="sizes of the models")
     parser.add_argument("--problem", default="kinematics")
     parser.add_argument("--model", action="append", choices=model_names(), help="repeatable (default: all)")
+    parser.add_argument(
+        "--mode", action="append", choices=MODES["cuda"] + MODES["cpu"], help="repeatable (default: all)"
+    )
     parser.add_argument("--smoke", action="store_true", help="small batches and rough timings")
     arguments = parser.parse_args()
     if arguments.output is None and not arguments.check_only:
         parser.error("--output is needed, or --check-only")
     names = arguments.model or model_names()
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    arguments.mode = [mode for mode in MODES[device] if mode in (arguments.mode or MODES[device])]
     if os.environ.get("TRITON_INTERPRET") == "1" and not arguments.check_only:
         parser.error("TRITON_INTERPRET=1 has nothing to time, give --check-only")
     if arguments.check_only:
@@ -86,8 +90,8 @@ def check_all(names: list[str], arguments: argparse.Namespace, device: str) -> i
     wrong = False
     for name in names:
         model = build(name, arguments, device)
-        calls, notes = contenders(model, MODES[device])
-        found = {mode: "ok" if mode in calls else notes[mode] for mode in MODES[device]}
+        calls, notes = contenders(model, arguments.mode)
+        found = {mode: "ok" if mode in calls else notes[mode] for mode in arguments.mode}
         if in_interpreter and device == "cpu":
             found |= {f"{mode} in Triton's interpreter": interpreted(model, mode) for mode in FUSED}
         for mode, note in found.items():
@@ -126,7 +130,7 @@ def measure(name: str, arguments: argparse.Namespace, device: str, machine: Mach
 
     profile = profile_model(
         build(name, arguments, device),
-        modes=MODES[device],
+        modes=arguments.mode,
         batches=BATCHES[:4] if arguments.smoke else BATCHES,
         plan=Plan(budget_s=0.2 if arguments.smoke else 2.0),
         machine=machine,

@@ -41,19 +41,25 @@ def observations(name: str, count: int) -> np.ndarray:
     return np.concatenate([np.array(HARD[name]), prior])[:count]
 
 
-def check(device: str) -> list[dict[str, Any]]:
-    """The samples of the CPU but for a counted few, and residuals at rounding level.
+def cases(device: str) -> list[dict[str, Any]]:
+    """Problems and sizes.
 
     Args:
         device: "cuda", or "cpu" for Triton's interpreter.
     """
-    return [check_one(name, *size, device) for name in SAMPLERS for size in SIZES[device]]
+    return [
+        {"problem": name, "batch": batch, "n": n, "device": device}
+        for name in SAMPLERS
+        for batch, n in SIZES[device]
+    ]
 
 
-def check_one(name: str, batch: int, n: int, device: str) -> dict[str, Any]:
+def check(case: dict[str, Any]) -> dict[str, Any]:
+    """The samples of the CPU but for a counted few, and residuals at rounding level."""
+    name, batch, n = case["problem"], case["batch"], case["n"]
     y, sample = observations(name, batch), SAMPLERS[name]
     attempts, expected_attempts = np.empty((2, batch, n), dtype=np.int64)
-    on_device = torch.tensor(y, device=device)
+    on_device = torch.tensor(y, device=case["device"])
     x = sample(on_device, n, seed=3, backend="triton", attempts_out=attempts).cpu().numpy()
     expected = sample(y, n, seed=3, attempts_out=expected_attempts)
     # A flip may come from another cell at the same attempt, so attempts alone do not show it.
@@ -63,16 +69,9 @@ def check_one(name: str, batch: int, n: int, device: str) -> dict[str, Any]:
     most_flips = int(poisson.isf(1e-6, FLIPS_PER_SAMPLE[name] * batch * n))
     residual = float(np.abs(np.asarray(fastinv.problem(name).simulate(x)) - y[:, None, :]).max())
     limit = 4.0 * float(np.finfo(np.float64).eps) * max(2.0, float(np.abs(y).max()))
-    return {
-        "problem": name,
-        "batch": batch,
-        "n": n,
-        "flips": flips,
-        "most_flips": most_flips,
-        "proposals": int(expected_attempts.sum()),
-        "residual": residual,
-        "passed": flips <= most_flips and residual <= limit,
-    }
+    found = {"flips": flips, "most_flips": most_flips, "proposals": int(expected_attempts.sum())}
+    passed = flips <= most_flips and residual <= limit
+    return {**case, **found, "residual": residual, "passed": passed}
 
 
 def milliseconds(call: Any, repeats: int = 10) -> list[float]:

@@ -88,6 +88,8 @@ class Sampler:
         call = self.eagerly(draw)
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self._generator)
+        # A graph reads weights where they lay, and keeps none of them alive.
+        self._captured = draw
         try:
             side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             side.wait_stream(torch.cuda.current_stream())
@@ -98,6 +100,7 @@ class Sampler:
             with torch.cuda.graph(graph, pool=_pool()):
                 samples = call()
         except Exception as error:
+            _POOL.clear()  # a pool whose recording was broken off takes no other
             torch.cuda.synchronize()
             raise ModeUnavailableError(f"not captured: {one_line(error)}") from error
 

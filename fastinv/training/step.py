@@ -37,6 +37,7 @@ class Step:
         parameters: what is trained.
         averaged: their moving averages.
         state: AdamW's of each parameter, its running means by name.
+        captures: whether all steps but the first few are a CUDA graph's; may be switched off at the start.
     """
 
     def __init__(self, model: PosteriorModel, data: TrainingSet, batch_size: int, batches: int) -> None:
@@ -63,7 +64,7 @@ class Step:
         self._rows = torch.zeros(shown * batch_size, dtype=torch.long, device=device)
         self._noise = model.draw_loss_noise(batch_size, torch.Generator()).to(device)
         self._seen = torch.zeros(2, device=device)
-        self._captures, self._runs = on_gpu, 0
+        self.captures, self._runs = on_gpu, 0
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, rows: Tensor, noise: Tensor, rate: float, weight: float) -> Tensor:
@@ -82,12 +83,12 @@ class Step:
         self._rows.copy_(rows)
         self._noise.copy_(noise)
         self._rate, self._weight = _put(self._rate, rate), _put(self._weight, weight)
-        if self._captures and self._runs == WARM_UP:
+        if self.captures and self._runs == WARM_UP:
             self._capture()
         self._runs += 1
         if self._graph is not None:
             self._graph.replay()
-        elif self._captures:
+        elif self.captures:
             side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             side.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(side):
@@ -106,7 +107,7 @@ class Step:
                 self._body()
         except Exception as error:
             torch.cuda.synchronize()
-            self._captures = False
+            self.captures = False
             warnings.warn(
                 f"training is not captured as a CUDA graph: {one_line(error)}",
                 NotCapturedWarning,

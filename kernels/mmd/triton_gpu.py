@@ -42,21 +42,34 @@ class Launch:
 SUM_LAUNCHES = (Launch(64, 64, 32, 4), Launch(32, 128, 16, 4), Launch(128, 64, 32, 8), Launch(32, 64, 32, 4))
 PULL_LAUNCHES = (Launch(64, 64, 0, 4), Launch(32, 64, 0, 4), Launch(32, 128, 0, 4), Launch(128, 32, 0, 4))
 
-_chosen: dict[tuple[object, ...], Launch] = {}
+# Milliseconds of every launch that was tried, by what it was tried for.
+_tried: dict[tuple[object, ...], dict[Launch, float]] = {}
 
 
 def _tuned(key: tuple[object, ...], candidates: Sequence[Launch], run: Callable[[Launch], object]) -> Launch:
     """The fastest launch for this key, timed at its first use; not while a CUDA graph is being captured."""
     if INTERPRETED:
         return Launch(16, 32, 4, 1)
-    if key not in _chosen:
+    if len(candidates) == 1:
+        return candidates[0]
+    if key not in _tried:
         if torch.cuda.is_current_stream_capturing():
             return candidates[0]
-        times = {
+        _tried[key] = {
             launch: triton.testing.do_bench(lambda launch=launch: run(launch), 5, 20) for launch in candidates
         }
-        _chosen[key] = min(times, key=lambda launch: times[launch])
-    return _chosen[key]
+    times = _tried[key]
+    return min(times, key=lambda launch: times[launch])
+
+
+def tried_launches(program: str) -> list[dict[Launch, float]]:
+    """Milliseconds of the launches of "sums", "rows" or "pulls" that were tried since `forget_launches`."""
+    return [dict(times) for key, times in _tried.items() if key[0] == program]
+
+
+def forget_launches() -> None:
+    """Choose launches anew at their next use."""
+    _tried.clear()
 
 
 def packed_pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -100,6 +100,7 @@ call("--check-only")
     assert "mdn, packed: wrong: 100.0% of its samples" in spoilt[1]
 
 
+@pytest.mark.usefixtures("triton_interpreter")
 def test_fused_kernel_is_checked_in_the_interpreter() -> None:
     pytest.importorskip("triton")
     calls = """

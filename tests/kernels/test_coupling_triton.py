@@ -116,6 +116,7 @@ assert fused(torch.nn.Linear(2, 2), backend="triton") is None
 """
 
 
+@pytest.mark.usefixtures("triton_interpreter")
 def test_agrees_with_the_definition_and_refuses_what_it_cannot() -> None:
     """One process: the interpreter's start takes longer than all that it does."""
     run = subprocess.run(

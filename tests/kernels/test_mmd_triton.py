@@ -46,6 +46,7 @@ print("agrees")
 """
 
 
+@pytest.mark.usefixtures("triton_interpreter")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_triton_agrees_with_reference_in_the_interpreter(dtype: str) -> None:
     environment = {**os.environ, "TRITON_INTERPRET": "1"}

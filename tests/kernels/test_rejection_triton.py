@@ -124,7 +124,7 @@ def run(code: str, *arguments: str, interpret: str = "1") -> str:
 
 
 @pytest.fixture(scope="module")
-def interpreted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+def interpreted(tmp_path_factory: pytest.TempPathFactory, triton_interpreter: None) -> dict[str, np.ndarray]:
     out = tmp_path_factory.mktemp("triton") / "samples.npz"
     run(DRAW, str(out), str(Path(__file__).parent))
     with np.load(out) as file:
@@ -178,6 +178,7 @@ def test_tables_can_be_built_without_the_extension(name: str, monkeypatch: pytes
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.usefixtures("triton_interpreter")
 def test_a_wrong_bound_and_a_posterior_without_mass_raise() -> None:
     wrong, empty = run(FAIL).splitlines()
     assert "observation 0: a density is above its bound" in wrong

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import gc
+import weakref
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -211,12 +215,18 @@ def test_a_graph_that_replays_old_noise_is_found_out(monkeypatch: pytest.MonkeyP
     assert check(sampler, model) == Check(False, float("inf"), 1.0, "it drew the same noise twice")
 
 
+class Graph:
+    """Stands in for a CUDA graph where there is no GPU."""
+
+    def register_generator_state(self, generator: torch.Generator) -> None:
+        pass
+
+    def replay(self) -> None:
+        pass
+
+
 def test_a_failing_capture_is_a_reason_not_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a GPU, capture itself is replaced by something that fails as it would."""
-
-    class Graph:
-        def register_generator_state(self, generator: torch.Generator) -> None:
-            pass
 
     def refuse() -> None:
         raise RuntimeError("operation not permitted when stream is capturing\nand more")
@@ -224,6 +234,34 @@ def test_a_failing_capture_is_a_reason_not_a_crash(monkeypatch: pytest.MonkeyPat
     fake = SimpleNamespace(CUDAGraph=Graph, Stream=refuse, synchronize=lambda: None)
     model, y = build("mdn")
     sampler = Sampler(model, y, 10)
+    pool: list[Any] = [object()]
+    monkeypatch.setattr(sampler_module, "_POOL", pool)
     monkeypatch.setattr(sampler_module.torch, "cuda", fake)
     with pytest.raises(ModeUnavailableError, match=r"^not captured: operation not permitted when stream"):
         sampler.captured(model.draw)
+    assert not pool  # CUDA still counts it as being recorded to
+
+
+def test_a_graph_keeps_what_it_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mode's own copies of weights live as long as its sampler: a graph only knows where they lie."""
+    stream = SimpleNamespace(wait_stream=lambda other: None)
+    fake = SimpleNamespace(
+        CUDAGraph=Graph,
+        Stream=lambda: stream,
+        current_stream=lambda: stream,
+        stream=lambda chosen: nullcontext(),
+        graph=lambda graph, pool: nullcontext(),
+        graph_pool_handle=object,
+    )
+    model, y = build("mdn")
+    sampler = Sampler(model, y, 10)
+    copied = copy.deepcopy(model)
+    weights = weakref.ref(next(copied.parameters()))
+    monkeypatch.setattr(sampler_module, "_POOL", [])
+    with monkeypatch.context() as patched, torch.no_grad():
+        patched.setattr(sampler_module.torch, "cuda", fake)
+        replay = sampler.captured(copied.draw)
+    del copied
+    gc.collect()
+    assert weights() is not None
+    assert replay().shape == (1, 10, 4)

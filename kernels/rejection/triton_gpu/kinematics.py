@@ -61,7 +61,8 @@ def swing_point(rho, t, l1, l2):
     """The same where the shorter link turns all the way round."""
     long, short = tl.maximum(l1, l2), tl.minimum(l1, l2)
     u = clamp_unit((rho - short * tl.cos(t)) / long)
-    solved = tl.where(t < TWO_PI, acos(u), -acos(u))
+    # Triton 3.6 would round a constant that is compared, but not one that is subtracted, to float32.
+    solved = tl.where(t - TWO_PI < 0.0, acos(u), -acos(u))
     first_longer = l1 > l2
     a = tl.where(first_longer, solved, t)
     b = tl.where(first_longer, t, solved)

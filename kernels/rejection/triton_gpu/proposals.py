@@ -43,7 +43,8 @@ def verdict(log_density, log_bound, uniform, attempt):
     log_ratio = log_density - log_bound
     code = tl.where(tl.log(uniform) < log_ratio, attempt + 1, 0)
     code = tl.where((code == 0) & (attempt + 1 >= MOST_ATTEMPTS), -2, code)
-    return tl.where(log_ratio > MARGIN, -1, code)
+    # Subtracted, as Triton 3.6 rounds a constant that is compared to float32.
+    return tl.where(log_ratio - MARGIN > 0.0, -1, code)
 
 
 @triton.jit
