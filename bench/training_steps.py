@@ -75,7 +75,7 @@ def gradient(trainer: Trainer) -> Tensor:
     noise = trainer.model.draw_loss_noise(size, torch.Generator().manual_seed(0))
     for parameter in trainer.parameters:
         parameter.grad = None
-    rows = trainer.order.rows(0, trainer.model.family.earlier_batches)
+    rows = trainer.order.rows(0)
     loss = trainer.optimise.loss(trainer.data.x[rows], trainer.data.y[rows], noise)
     loss.backward()
     grads = [p.grad.flatten() if p.grad is not None else torch.zeros(p.numel()) for p in trainer.parameters]

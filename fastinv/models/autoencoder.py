@@ -15,7 +15,7 @@ class Autoencoder(LatentMatched):
 
     def __init__(self, dims: Dims, width: float, settings: CycleSettings) -> None:
         super().__init__()
-        self.match_latents(dims, settings)
+        self.configure(dims, settings)
         self.settings = settings
         widths = hidden_widths(width, settings.layers)
         self.encoder = mlp(dims.x + dims.c, widths, dims.y + dims.z, activation=settings.activation)
@@ -31,7 +31,7 @@ class Autoencoder(LatentMatched):
 
     def loss(self, x: Tensor, y: Tensor, c: Tensor, noise: Tensor) -> Tensor:
         batch = len(noise)
-        image, _ = self.encode_among(x, c, batch)
+        image, _ = self.encode_with_earlier(x, c, batch)
         # The decoder is trained on what sampling feeds it: the true y beside z.
         decoded = self.decode(*self.split(image[:batch]), c[:batch])
         cycle = (decoded - x[:batch]).square().sum(-1).mean()

@@ -46,7 +46,7 @@ class Bidirectional(Family):
 class LatentMatched(Bidirectional):
     """Those with equation (3) in their loss, which compares z with standard normals."""
 
-    def match_latents(self, dims: Dims, settings: LatentMatching) -> None:
+    def configure(self, dims: Dims, settings: LatentMatching) -> None:
         """Set the attributes that follow from the loss; to be called by `__init__`."""
         if settings.mmd_batches < 1:
             raise ValueError(f"setting 'mmd_batches' must be at least 1, got {settings.mmd_batches}")
@@ -55,7 +55,7 @@ class LatentMatched(Bidirectional):
         self.loss_noise = settings.mmd_batches * dims.z
         self.earlier_batches = settings.mmd_batches - 1
 
-    def encode_among(self, x: Tensor, c: Tensor, batch: int) -> tuple[Tensor, Tensor]:
+    def encode_with_earlier(self, x: Tensor, c: Tensor, batch: int) -> tuple[Tensor, Tensor]:
         """[y, z] of all rows, with a gradient in the first `batch`, and `encode`'s penalty of these."""
         image, _, penalty = self.encode(x[:batch], c[:batch])
         if batch < len(x):

@@ -54,9 +54,9 @@ class InnL2Mmd(InvertibleMap, LatentMatched):
 
     def __init__(self, dims: Dims, width: float, settings: InnMmdSettings) -> None:
         super().__init__(dims, width, settings)
-        self.match_latents(dims, settings)
+        self.configure(dims, settings)
         self.settings = settings
 
     def loss(self, x: Tensor, y: Tensor, c: Tensor, noise: Tensor) -> Tensor:
-        image, _ = self.encode_among(x, c, len(noise))
+        image, _ = self.encode_with_earlier(x, c, len(noise))
         return supervised_loss(image, y, c, noise, self.settings)

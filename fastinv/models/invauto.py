@@ -33,7 +33,7 @@ class InvAuto(LatentMatched):
 
     def __init__(self, dims: Dims, width: float, settings: InvAutoSettings) -> None:
         super().__init__()
-        self.match_latents(dims, settings)
+        self.configure(dims, settings)
         self.settings = settings
         self.width = size = int(width)
         self.log_scale_x = nn.Parameter(torch.zeros(dims.x))
@@ -101,7 +101,7 @@ class InvAuto(LatentMatched):
 
     def loss(self, x: Tensor, y: Tensor, c: Tensor, noise: Tensor) -> Tensor:
         batch = len(noise)
-        image, padding = self.encode_among(x, c, batch)
+        image, padding = self.encode_with_earlier(x, c, batch)
         # Decoded with zeros beyond [y, z], as sampling does it.
         error = (self.decode(*self.split(image[:batch]), c[:batch]) - x[:batch]).square().sum(-1)
         cycle = error.mean() + self.settings.padding * padding.mean()

@@ -57,7 +57,7 @@ class IResNet(LatentMatched):
 
     def __init__(self, dims: Dims, width: float, settings: IResNetSettings) -> None:
         super().__init__()
-        self.match_latents(dims, settings)
+        self.configure(dims, settings)
         self.settings = settings
         self.blocks = nn.ModuleList(ResidualBlock(dims, width, settings) for _ in range(settings.blocks))
         self.last_inverse: list[Solution] = []
@@ -89,5 +89,5 @@ class IResNet(LatentMatched):
         return x
 
     def loss(self, x: Tensor, y: Tensor, c: Tensor, noise: Tensor) -> Tensor:
-        image, _ = self.encode_among(x, c, len(noise))
+        image, _ = self.encode_with_earlier(x, c, len(noise))
         return supervised_loss(image, y, c, noise, self.settings)

@@ -76,27 +76,30 @@ def _cached(problem: Problem, pairs: int) -> TrainingSet:
 
 
 class BatchOrder:
-    """Which rows make up a batch, as a pure function of (seed, step)."""
+    """Which pairs a step sees, as a pure function of (seed, step).
 
-    def __init__(self, preset: Preset, seed: int) -> None:
+    Args:
+        preset: number of pairs, batch size and epochs.
+        seed: of the shuffling.
+        earlier: batches before a step's own that it sees as well.
+
+    Attributes:
+        pairs: how many a step sees, fewer than asked for where the training has fewer batches.
+    """
+
+    def __init__(self, preset: Preset, seed: int, earlier: int = 0) -> None:
         self.preset, self.seed = preset, seed
+        self._shown = min(1 + earlier, preset.batches)
+        self.pairs = self._shown * preset.batch_size
         # Two, as batches before the first of an epoch belong to the one before.
         self._epochs = lru_cache(maxsize=2)(self._shuffled)
 
-    def rows(self, step: int, earlier: int = 0) -> Tensor:
-        """Indices of the pairs of a step's batch, then of those of the steps before it.
+    def rows(self, step: int) -> Tensor:
+        """Indices of the pairs of a step's batch, then of those of the steps before it, shape (pairs,).
 
-        Before the first step lies the last.
-
-        Args:
-            step: counted over all epochs, from 0.
-            earlier: number of further batches.
-
-        Returns:
-            Shape ((1 + earlier) * batch_size,), less where the training has fewer batches.
+        Before the first step lies the last. Steps are counted over all epochs, from 0.
         """
-        steps, shown = self.preset.batches, range(min(1 + earlier, self.preset.batches))
-        return torch.cat([self._batch((step - back) % steps) for back in shown])
+        return torch.cat([self._batch((step - back) % self.preset.batches) for back in range(self._shown)])
 
     def _batch(self, step: int) -> Tensor:
         epoch, batch = divmod(step, self.preset.batches_per_epoch)

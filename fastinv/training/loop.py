@@ -107,10 +107,10 @@ class Trainer:
     ) -> None:
         self.model, self.data, self.preset, self.seed = model, data, preset, seed
         self.settings: Settings = model.settings
-        self.optimise = Step(model, data, preset.batch_size, preset.batches)
+        self.order = BatchOrder(preset, seed, model.family.earlier_batches)
+        self.optimise = Step(model, data, preset.batch_size, self.order.pairs, preset.batches)
         self.parameters, self.averaged = self.optimise.parameters, self.optimise.averaged
         self.at_once = AT_ONCE if model.device.type == "cuda" else 1
-        self.order = BatchOrder(preset, seed)
         self.step = 0
         self.loss_sum, self.loss_count = 0.0, 0
         self.loss_curve: list[tuple[int, float]] = []
@@ -149,8 +149,7 @@ class Trainer:
             TrainingDivergedError: NaN or infinity; the weights are those before that batch.
         """
         device, steps = self.model.device, range(self.step, self.step + n)
-        earlier = self.model.family.earlier_batches
-        rows = torch.stack([self.order.rows(k, earlier) for k in steps]).to(device)
+        rows = torch.stack([self.order.rows(k) for k in steps]).to(device)
         noise = torch.stack([self._noise(k) for k in steps]).to(device)
         seen = torch.empty(n, 2, device=device)
         for i, k in enumerate(steps):

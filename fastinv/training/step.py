@@ -31,6 +31,7 @@ class Step:
         model: in training mode; trained in place.
         data: training set, on the model's device.
         batch_size: pairs per batch.
+        pairs: that a step sees, those of earlier batches included, see `BatchOrder`.
         batches: steps of the whole training; a long one may be compiled.
 
     Attributes:
@@ -40,7 +41,9 @@ class Step:
         captures: whether all steps but the first few are a CUDA graph's; may be switched off at the start.
     """
 
-    def __init__(self, model: PosteriorModel, data: TrainingSet, batch_size: int, batches: int) -> None:
+    def __init__(
+        self, model: PosteriorModel, data: TrainingSet, batch_size: int, pairs: int, batches: int
+    ) -> None:
         settings, device = model.settings, model.device
         on_gpu = device.type == "cuda"
         self.data, self.settings = data, settings
@@ -60,8 +63,7 @@ class Step:
         # A graph replays fixed addresses: there, what changes from step to step lives in tensors.
         self._rate: Tensor | float = torch.zeros((), device=device) if on_gpu else 0.0
         self._weight: Tensor | float = torch.zeros((), device=device) if on_gpu else 0.0
-        shown = min(1 + model.family.earlier_batches, batches)
-        self._rows = torch.zeros(shown * batch_size, dtype=torch.long, device=device)
+        self._rows = torch.zeros(pairs, dtype=torch.long, device=device)
         self._noise = model.draw_loss_noise(batch_size, torch.Generator()).to(device)
         self._seen = torch.zeros(2, device=device)
         self.captures, self._runs = on_gpu, 0
@@ -71,8 +73,7 @@ class Step:
         """Do one step.
 
         Args:
-            rows: indices of the batch's pairs and of those of the family's `earlier_batches`, on the device;
-                shape ((1 + earlier_batches) * batch_size,), less in a training of fewer batches.
+            rows: indices of the pairs, the batch's first, on the device, shape (pairs,).
             noise: the loss's standard normals, shape (batch_size, width), on the device.
             rate: learning rate.
             weight: of the new weights in the moving average.

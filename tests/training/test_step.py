@@ -44,17 +44,22 @@ def made(name: str, problem: str = "kinematics", counts: str = "factorised") -> 
     return model
 
 
+def step_of(model: PosteriorModel) -> Step:
+    pairs = 100 * (1 + model.family.earlier_batches)
+    return Step(model, training_set(model.problem, 1000), 100, pairs, 30)
+
+
 def inputs(model: PosteriorModel, first: int = 0) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(first)
-    shown = 100 * (1 + model.family.earlier_batches)
-    return torch.arange(first, first + shown) % 1000, model.draw_loss_noise(100, generator)
+    pairs = 100 * (1 + model.family.earlier_batches)
+    return torch.arange(first, first + pairs) % 1000, model.draw_loss_noise(100, generator)
 
 
 @pytest.mark.parametrize(("problem", "counts"), CASES)
 @pytest.mark.parametrize("name", model_names())
 def test_a_step_waits_for_no_value(name: str, problem: str, counts: str) -> None:
     model = made(name, problem, counts)
-    step = Step(model, training_set(model.problem, 1000), 100, 30)
+    step = step_of(model)
     with NoWaiting():
         seen = step(*inputs(model), 1e-3, 0.1)
     assert torch.isfinite(seen).all()
@@ -68,7 +73,7 @@ def test_what_waits_is_noticed() -> None:
 @pytest.mark.parametrize("name", ["cinn", "inn-l2-mmd", "mdn"])
 def test_a_bad_step_and_those_after_it_change_nothing(name: str) -> None:
     model = made(name)
-    step = Step(model, training_set(model.problem, 1000), 100, 30)
+    step = step_of(model)
     step(*inputs(model), 1e-3, 0.1)
     weights = [p.detach().clone() for p in step.parameters]
     rows, noise = inputs(model, 100)

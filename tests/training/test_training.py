@@ -172,11 +172,14 @@ def test_batches_are_a_permutation_and_pure() -> None:
 
 def test_earlier_batches_follow_a_steps_own() -> None:
     order, last = BatchOrder(TINY, seed=4), TINY.batches - 1
+    among = BatchOrder(TINY, seed=4, earlier=3)
+    assert among.pairs == 4 * order.pairs
     for step, expected in ((12, [12, 11, 10, 9]), (1, [1, 0, last, last - 1])):
         alone = torch.cat([order.rows(k) for k in expected])
-        assert torch.equal(order.rows(step, 3), alone)
-    short = BatchOrder(dataclasses.replace(TINY, epochs=1, training_pairs=200), seed=4)
-    assert sorted(short.rows(1, 3).tolist()) == list(range(200))
+        assert torch.equal(among.rows(step), alone)
+    short = BatchOrder(dataclasses.replace(TINY, epochs=1, training_pairs=200), seed=4, earlier=3)
+    assert short.pairs == 200
+    assert sorted(short.rows(1).tolist()) == list(range(200))
 
 
 def test_schedule() -> None:
