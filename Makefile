@@ -57,7 +57,7 @@ bench-peers: $(VENV)/.developing ## MMD, posteriors and flows beside other libra
 	$(BIN)/python bench/posterior_peers.py --output bench/results/posterior_peers
 	$(BIN)/python bench/flow_peers.py --output bench/results/flow_peers
 
-bench-gpu: $(VENV)/.installed ## checks and times kernels, training steps and modes on a CUDA machine (about 10 minutes)
+bench-gpu: $(VENV)/.installed ## checks and times kernels, training steps and modes on a CUDA machine, into bench/results (minutes)
 	$(BIN)/python bench/gpu_kernels.py --output bench/results/gpu_kernels.json
 	$(BIN)/python bench/gpu_training.py --output bench/results/gpu_training
 	$(BIN)/python bench/gpu_models.py --output bench/results/gpu_models

@@ -173,6 +173,7 @@ def settings(arguments: argparse.Namespace, device: str) -> dict[str, str]:
         "problem": arguments.problem,
         "device": name,
         "torch": torch.__version__,
+        "modes": ", ".join(arguments.mode),
     }
 
 

@@ -67,8 +67,9 @@ copy("first")
 call("--model", "cvae", *output, "--seconds", "-1")
 call("--model", "cvae", *output)
 call(*output, "--problem", "ballistics")
+call(*output, "--mode", "eager")
 """
-    first, late, second, other = gpu_models(calls)
+    first, late, second, *others = gpu_models(calls)
     assert first[0] == 0, first[2]
     one = json.loads(file.with_stem("first").read_text())
     assert list(one["models"]) == ["mdn"]
@@ -80,8 +81,9 @@ call(*output, "--problem", "ballistics")
     both = json.loads(file.read_text())
     assert both["models"]["mdn"] == one["models"]["mdn"]
     assert set(both["models"]["cvae"]["figures"]["ms"]) == {"eager", "packed", "bf16", "bf16-packed"}
-    assert other[0] == 1
-    assert "has other settings" in other[2]
+    for other in others:
+        assert other[0] == 1
+        assert "has other settings" in other[2]
 
 
 def test_a_mode_that_draws_something_else_is_found_out() -> None:
@@ -92,12 +94,14 @@ class Spoilt(model_modes.Sampler):
         return super().__call__() + (self.mode == "packed")
 model_modes.Sampler = Spoilt
 call("--check-only")
+call("--check-only", "--mode", "eager")
 """
-    fine, spoilt = gpu_models(calls)
+    fine, spoilt, eager = gpu_models(calls)
     assert fine[0] == 0, fine[2]
     assert fine[1].splitlines() == [f"mdn, {m}: ok" for m in ("eager", "packed", "bf16", "bf16-packed")]
     assert spoilt[0] == 1
     assert "mdn, packed: wrong: 100.0% of its samples" in spoilt[1]
+    assert (eager[0], eager[1]) == (0, "mdn, eager: ok\n")
 
 
 @pytest.mark.usefixtures("triton_interpreter")
