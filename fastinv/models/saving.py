@@ -83,6 +83,12 @@ def load(
         owner = problem if problem is not None else problem_by_name(spec.problem)
     except (UnknownNameError, TypeError) as error:
         raise CheckpointError(f"{path} needs what is not here: {error}") from error
+    if missing := sorted({f.name for f in fields(settings)} - set(spec.settings)):
+        # A default in its place could draw other samples than those that the model was trained for.
+        names = ", ".join(missing)
+        raise CheckpointError(
+            f"{path} is from another version, without setting {names} of {spec.model!r}: train it again"
+        )
     try:
         with torch.device("meta"):  # shapes only: a file must not decide how much memory is taken
             empty = from_spec(found.info, found.load(), settings, owner, spec)

@@ -77,6 +77,12 @@ def test_another_version(file: Path) -> None:
         load(file)
 
 
+def test_a_setting_that_came_later_is_not_guessed(file: Path) -> None:
+    rewrite(file, lambda header, tensors: header["identity"]["settings"].pop("clamp"))
+    with pytest.raises(CheckpointError, match="another version, without setting clamp of 'cinn'"):
+        load(file)
+
+
 def test_unknown_model_or_setting(file: Path) -> None:
     original = file.read_bytes()
     rewrite(file, lambda header, tensors: header["identity"].update(model="gan"))
