@@ -167,6 +167,6 @@ def time_one(case: dict[str, Any]) -> dict[str, Any]:
 def tried(program: str) -> list[dict[str, float]]:
     """Milliseconds of each way to launch a program, by rows x columns, tiles and warps."""
     return [
-        {f"{w.rows}x{w.columns}, {w.tiles} tiles, {w.warps} warps": ms for w, ms in times.items()}
+        {f"{w.rows}x{w.columns}, {w.tiles} tiles, {w.warps} warps": ms for w, ms in times}
         for times in triton_gpu.tried_launches(program)
     ]

@@ -13,7 +13,6 @@ docs/timing.md asks for were reached.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -23,7 +22,7 @@ from typing import Any
 import torch
 from machine import as_markdown, describe
 from model_modes import contenders, figures, interpreted, remarks, times_table
-from results_file import update
+from results_file import finished, update
 
 import fastinv
 from fastinv.models import PosteriorModel, model_names
@@ -175,21 +174,6 @@ def settings(arguments: argparse.Namespace, device: str) -> dict[str, str]:
         "torch": torch.__version__,
         "modes": ", ".join(arguments.mode),
     }
-
-
-def finished(prefix: Path, wanted: dict[str, str]) -> set[str]:
-    """Models that the result has already.
-
-    Raises:
-        SystemExit: the file is of other settings.
-    """
-    path = prefix.with_suffix(".json")
-    if not path.exists():
-        return set()
-    found: dict[str, Any] = json.loads(path.read_text())
-    if found.get("settings") != wanted:
-        raise SystemExit(f"gpu_models: {path} has other settings: {found.get('settings')}")
-    return set(found["models"])
 
 
 def markdown(result: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 The ways take turns in one process. Before they are timed, the graph's losses have to be those of the
 operators one by one, on the same batches and random numbers. The graph's steps say how long whole trainings
-of the preset take.
+of the preset take. Each model is written as soon as it is measured; the same command goes on from there.
 
     python bench/gpu_training.py --output bench/results/gpu_training
 """
@@ -14,6 +14,7 @@ import copy
 import statistics
 import sys
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import torch
 import fastinv
 from fastinv.models import model_names
 from fastinv.presets import preset
+from fastinv.timing.precision import tf32_products
 from fastinv.training import training_set
 from fastinv.training.loop import AT_ONCE, Trainer
 
@@ -47,8 +49,8 @@ def measured(name: str, problem_name: str, size: str, rounds: int) -> dict[str, 
     for way in WAYS:
         trainer = Trainer(copy.deepcopy(model), data, sizes, 0, None)
         trainer.optimise.captures = way != "eager"
-        with_precision(way)
-        losses[way] = torch.tensor(trainer.advance(AT_ONCE), dtype=torch.float64)
+        with products(way):
+            losses[way] = torch.tensor(trainer.advance(AT_ONCE), dtype=torch.float64)
         difference = (losses[way] - losses["eager"]).abs().mean() / losses["eager"].abs().mean()
         row["error"][way] = float(difference)
         if way != "eager" and not trainer.optimise.captures:
@@ -59,24 +61,24 @@ def measured(name: str, problem_name: str, size: str, rounds: int) -> dict[str, 
             trainers[way], row["ms"][way] = trainer, []
     for _ in range(rounds):
         for way, trainer in trainers.items():
-            with_precision(way)
             torch.cuda.synchronize()
             started = time.perf_counter()
-            trainer.advance(AT_ONCE)
+            with products(way):
+                trainer.advance(AT_ONCE)
             torch.cuda.synchronize()
             row["ms"][way].append(1e3 * (time.perf_counter() - started) / AT_ONCE)
-    with_precision("eager")
     return row
 
 
-def with_precision(way: str) -> None:
-    """Set how products of float32 are computed."""
-    torch.set_float32_matmul_precision("high" if way.endswith("tf32") else "highest")
+def products(way: str) -> AbstractContextManager[None]:
+    """How a way multiplies float32."""
+    return tf32_products() if way.endswith("tf32") else nullcontext()
 
 
 def markdown(result: dict[str, Any]) -> str:
     """The page."""
-    sizes = preset(result["preset"])
+    made = result["settings"]
+    sizes = preset(made["preset"])
     rows = []
     for name, row in result["models"].items():
         median = {way: statistics.median(ms) for way, ms in row["ms"].items()}
@@ -101,7 +103,7 @@ def markdown(result: dict[str, Any]) -> str:
     ]
     return "\n".join(
         [
-            f"# One training step of {result['problem']} on {result['device']}, preset {result['preset']}",
+            f"# One training step of {made['problem']} on {made['device']}, preset {made['preset']}",
             "",
             machine.as_markdown(result["machine"]),
             "",
@@ -122,24 +124,29 @@ def main() -> int:
     parser.add_argument("--problem", default="kinematics")
     parser.add_argument("--model", action="append", choices=model_names(), help="all if left out")
     parser.add_argument("--rounds", type=int, default=5, help=f"of {AT_ONCE} optimiser steps each way")
-    parser.add_argument("--output", type=Path, help="result files without suffix, which later runs add to")
+    parser.add_argument("--output", type=Path, help="prefix of the .json and .md files; gone on with")
     options = parser.parse_args()
     if not torch.cuda.is_available():
         print("gpu_training: torch sees no CUDA device", file=sys.stderr)
         return 2
     result: dict[str, Any] = {
         "machine": machine.describe(("numpy", "torch", "triton")),
-        "device": torch.cuda.get_device_name(),
-        "preset": options.preset,
-        "problem": options.problem,
+        "settings": {
+            "preset": options.preset,
+            "problem": options.problem,
+            "device": torch.cuda.get_device_name(),
+            "torch": torch.__version__,
+        },
         "models": {},
     }
-    for name in options.model or model_names():
+    done = results_file.finished(options.output, result["settings"]) if options.output is not None else set()
+    for name in [name for name in options.model or model_names() if name not in done]:
         result["models"][name] = measured(name, options.problem, options.preset, options.rounds)
         print(name, *(f"{w} {statistics.median(ms):.2f}" for w, ms in result["models"][name]["ms"].items()))
         if options.output is not None:
             results_file.update(options.output, result, markdown)
-    return results_file.tell(result, options.output, markdown)
+    print(markdown(result))
+    return 0
 
 
 if __name__ == "__main__":

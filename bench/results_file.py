@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,21 @@ def update(prefix: Path, changes: dict[str, Any], markdown: Page) -> None:
     temporary.write_text(json.dumps(result, indent=1) + "\n")
     os.replace(temporary, target)
     prefix.with_suffix(".md").write_text(markdown(result).rstrip() + "\n")
+
+
+def finished(prefix: Path, settings: dict[str, str]) -> set[str]:
+    """Models that a result made with the same settings has already.
+
+    Raises:
+        SystemExit: the file is of other settings.
+    """
+    path = prefix.with_suffix(".json")
+    if not path.exists():
+        return set()
+    found: dict[str, Any] = json.loads(path.read_text())
+    if found.get("settings") != settings:
+        raise SystemExit(f"{Path(sys.argv[0]).stem}: {path} has other settings: {found.get('settings')}")
+    return set(found["models"])
 
 
 def tell(

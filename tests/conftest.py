@@ -49,6 +49,7 @@ def triton_interpreter() -> None:
             int(np.ones(1))
     except TypeError:
         environment = {**os.environ, "TRITON_INTERPRET": "1"}
+        # A file, as Triton reads a program's source.
         with tempfile.NamedTemporaryFile("w", suffix=".py") as script:
             script.write(LOOP)
             script.flush()

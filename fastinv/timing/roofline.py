@@ -9,6 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from fastinv.timing.measure import Plan, measure
+from fastinv.timing.precision import tf32_products
 
 if TYPE_CHECKING:
     from fastinv.models import PosteriorModel
@@ -66,12 +67,8 @@ def measure_machine(device: str) -> Machine:
         return 2.0 * size**3 / (1e-3 * timing.median_ms)
 
     def rounded_flops() -> float:
-        before = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("high")
-        try:
+        with tf32_products():
             return flops(torch.float32)
-        finally:
-            torch.set_float32_matmul_precision(before)
 
     source = torch.ones(_BYTES[device] // 4, device=device)
     target = torch.empty_like(source)

@@ -15,6 +15,7 @@ from fastinv.models.compiling import hushed, one_line
 from fastinv.models.layers.fused import fused
 from fastinv.models.layers.packed import prepared
 from fastinv.timing.modes import MODES, ModeUnavailableError, available
+from fastinv.timing.precision import tf32_products
 
 if TYPE_CHECKING:
     from fastinv.models import PosteriorModel
@@ -115,12 +116,8 @@ class Sampler:
 def in_lower_precision(model: PosteriorModel, mode: str) -> Iterator[PosteriorModel]:
     """The model as a mode of lower precision computes it, for drawing samples through `sample`."""
     if mode == "tf32":
-        before = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("high")
-        try:
+        with tf32_products():
             yield model
-        finally:
-            torch.set_float32_matmul_precision(before)
         return
     if mode == "bf16-fused":
         ready: Any = fused(model, bf16=True)
@@ -208,12 +205,8 @@ def _tf32(sampler: Sampler, model: PosteriorModel, rows: int) -> Callable[[], Te
     call = sampler.eagerly(model.draw)
 
     def rounded() -> Tensor:
-        before = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("high")
-        try:
+        with tf32_products():
             return call()
-        finally:
-            torch.set_float32_matmul_precision(before)
 
     return rounded
 

@@ -42,8 +42,8 @@ class Launch:
 SUM_LAUNCHES = (Launch(64, 64, 32, 4), Launch(32, 128, 16, 4), Launch(128, 64, 32, 8), Launch(32, 64, 32, 4))
 PULL_LAUNCHES = (Launch(64, 64, 0, 4), Launch(32, 64, 0, 4), Launch(32, 128, 0, 4), Launch(128, 32, 0, 4))
 
-# Milliseconds of every launch that was tried, by what it was tried for.
-_tried: dict[tuple[object, ...], dict[Launch, float]] = {}
+# Launches and their milliseconds, the fastest first, by what they were tried for.
+_tried: dict[tuple[object, ...], list[tuple[Launch, float]]] = {}
 
 
 def _tuned(key: tuple[object, ...], candidates: Sequence[Launch], run: Callable[[Launch], object]) -> Launch:
@@ -55,16 +55,17 @@ def _tuned(key: tuple[object, ...], candidates: Sequence[Launch], run: Callable[
     if key not in _tried:
         if torch.cuda.is_current_stream_capturing():
             return candidates[0]
-        _tried[key] = {
-            launch: triton.testing.do_bench(lambda launch=launch: run(launch), 5, 20) for launch in candidates
-        }
-    times = _tried[key]
-    return min(times, key=lambda launch: times[launch])
+        times = [
+            (launch, triton.testing.do_bench(lambda launch=launch: run(launch), 5, 20))
+            for launch in candidates
+        ]
+        _tried[key] = sorted(times, key=lambda tried: tried[1])
+    return _tried[key][0][0]
 
 
-def tried_launches(program: str) -> list[dict[Launch, float]]:
-    """Milliseconds of the launches of "sums", "rows" or "pulls" that were tried since `forget_launches`."""
-    return [dict(times) for key, times in _tried.items() if key[0] == program]
+def tried_launches(program: str) -> list[list[tuple[Launch, float]]]:
+    """Launches of "sums", "rows" or "pulls" since `forget_launches`, with milliseconds, fastest first."""
+    return [times for key, times in _tried.items() if key[0] == program]
 
 
 def forget_launches() -> None:

@@ -30,9 +30,7 @@ def test_page_shows_medians_gains_and_what_is_wrong() -> None:
     page = gpu_training.markdown(
         {
             "machine": {"cpu": "C", "cores": 1, "system": "Linux", "native": "-", "versions": {}},
-            "device": "GPU",
-            "preset": "paper",
-            "problem": "kinematics",
+            "settings": {"device": "GPU", "preset": "paper", "problem": "kinematics"},
             "models": {"mdn": mdn, "iaf": iaf},
         }
     ).splitlines()

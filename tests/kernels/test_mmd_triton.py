@@ -95,3 +95,25 @@ def test_triton_programs_compile_for_an_h100(name: str) -> None:
     options = {"num_warps": 4, "enable_fp_fusion": True}
     compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
     assert "lg2.approx" in compiled.asm["ptx"]
+
+
+def test_the_fastest_launch_is_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+    import triton
+
+    from fastinv.kernels.mmd import triton_gpu
+
+    milliseconds = iter([3.0, 1.0, 2.0, 4.0])
+    capturing = iter([True, False])
+    monkeypatch.setattr(triton.testing, "do_bench", lambda call, warm, repeat: next(milliseconds))
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: next(capturing))
+    monkeypatch.setattr(triton_gpu, "INTERPRETED", False)
+    monkeypatch.setattr(triton_gpu, "_tried", {})
+    ways, key = triton_gpu.SUM_LAUNCHES, ("sums", 4)
+    chosen = [triton_gpu._tuned(key, ways, lambda launch: None) for _ in range(3)]
+    assert chosen == [ways[0], ways[1], ways[1]]
+    times = ((1, 1.0), (2, 2.0), (0, 3.0), (3, 4.0))
+    assert triton_gpu.tried_launches("sums") == [[(ways[i], ms) for i, ms in times]]
+    assert triton_gpu.tried_launches("pulls") == []
+    triton_gpu.forget_launches()
+    assert triton_gpu._tuned(key, ways[2:3], lambda launch: None) == ways[2]

@@ -44,15 +44,17 @@ def made(name: str, problem: str = "kinematics", counts: str = "factorised") -> 
     return model
 
 
+def pairs(model: PosteriorModel) -> int:
+    return 100 * (1 + model.family.earlier_batches)
+
+
 def step_of(model: PosteriorModel) -> Step:
-    pairs = 100 * (1 + model.family.earlier_batches)
-    return Step(model, training_set(model.problem, 1000), 100, pairs, 30)
+    return Step(model, training_set(model.problem, 1000), 100, pairs(model), 30)
 
 
 def inputs(model: PosteriorModel, first: int = 0) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(first)
-    pairs = 100 * (1 + model.family.earlier_batches)
-    return torch.arange(first, first + pairs) % 1000, model.draw_loss_noise(100, generator)
+    return torch.arange(first, first + pairs(model)) % 1000, model.draw_loss_noise(100, generator)
 
 
 @pytest.mark.parametrize(("problem", "counts"), CASES)
