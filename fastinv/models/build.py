@@ -23,6 +23,8 @@ STEPS = (16.0, 8.0, 4.0, 1.0, 0.25)
 MIN_WIDTH, MAX_WIDTH = 4.0, 8192.0
 
 Maker = Callable[[Dims, float, Any], Family]
+# Solved widths: some twenty networks are made on the way to one.
+_SOLVED: dict[tuple[Maker, Dims, str, int, int], float] = {}
 
 
 class BudgetError(ValueError):
@@ -76,8 +78,11 @@ def from_spec(
             head = CountHead(problem.dim_y, frequencies, moments.lowest, width)
         if not spec.width:
             rest = spec.budget - (count_parameters(head) if head else 0)
-            solved = solve_width(lambda w: maker(chart.dims, w, settings), rest, spec)
-            spec = ModelSpec(**{**spec.as_dict(), "width": solved})
+            # By its words, as settings of plug-ins may hold what has no hash.
+            case = maker, chart.dims, repr(settings), rest, spec.budget
+            if case not in _SOLVED:
+                _SOLVED[case] = solve_width(lambda w: maker(chart.dims, w, settings), rest, spec)
+            spec = ModelSpec(**{**spec.as_dict(), "width": _SOLVED[case]})
         family = maker(chart.dims, spec.width, settings)
     return PosteriorModel(info, spec, settings, problem, family, chart, head, counts)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 
@@ -10,14 +11,15 @@ import pytest
 import torch
 
 import fastinv
-from fastinv.models import BudgetError, PosteriorModel, model_info, model_names
+from fastinv.models import BudgetError, PosteriorModel, build, model_info, model_names
+from fastinv.models.chart import statistics
 from fastinv.models.counts import COUNTS
 from fastinv.names import UnknownNameError
 from fastinv.presets import PRESETS, Preset
 
 NAMES = model_names()
 CASES = [("kinematics", "factorised"), *(("ballistics", counts) for counts in COUNTS)]
-TINY = Preset("tiny", 20_000, 2000, 500, 2, 5, 5)
+TINY = Preset("tiny", 20_000, 2000, 500, 1, 5, 5)
 
 
 def pairs(problem, n: int):
@@ -115,6 +117,29 @@ def test_hard_invertibility(trained, name: str, problem_name: str, counts: str) 
 def test_budget_is_met(name: str, preset: str, problem_name: str) -> None:
     m = fastinv.model(name, fastinv.problem(problem_name), preset=preset)
     assert m.parameter_count == pytest.approx(PRESETS[preset].parameters, rel=0.03)
+
+
+def test_a_width_is_solved_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, solve = [], build.solve_width
+    monkeypatch.setattr(build, "_SOLVED", {})
+    monkeypatch.setattr(build, "solve_width", lambda *case: calls.append(case) or solve(*case))
+    problem = fastinv.problem("ballistics")
+    first, second = (fastinv.model("maf", problem, preset=TINY) for _ in range(2))
+    assert len(calls) == 1
+    assert first.spec == second.spec
+    for key, value in first.state_dict().items():
+        assert torch.equal(value, second.state_dict()[key]), key
+    fastinv.model("maf", problem, preset=TINY, settings={"blocks": 3})
+    fastinv.model("maf", problem, preset=TINY, counts="continuous")
+    assert len(calls) == 3
+
+
+def test_statistics_are_kept_for_a_class_but_not_for_objects_of_their_own() -> None:
+    assert statistics(fastinv.problem("kinematics")) is statistics(fastinv.problem("kinematics"))
+    tall, thrown = fastinv.problem("ballistics"), fastinv.problem("ballistics")
+    tall.settings = dataclasses.replace(tall.settings, x2_mean=9.0)
+    assert statistics(tall).x[0, 1] > 8.0
+    assert statistics(thrown).x[0, 1] < 2.0
 
 
 @pytest.mark.parametrize("name", NAMES)
