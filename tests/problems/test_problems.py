@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from scipy.special import lambertw
+from scipy.special import lambertw, pdtr
 
 from fastinv.names import UnknownNameError
 from fastinv.problems import problem, problem_names
-from fastinv.problems.ballistics import Ballistics
+from fastinv.problems.ballistics import Ballistics, _poisson_quantile
 
 NAMES = ("kinematics", "ballistics", "ballistics-2021code")
 
@@ -87,6 +87,21 @@ def test_ballistics_prior() -> None:
     np.testing.assert_array_equal(x[:, 3], np.round(x[:, 3]))
 
 
+@pytest.mark.parametrize("rate", [0.5, 15.0, 20.0])
+def test_counts_are_quantiles(rate: float) -> None:
+    u = np.random.default_rng(0).random(100_000)
+    np.testing.assert_array_equal(_poisson_quantile(u, rate), stats.poisson(rate).ppf(u))
+    # Where the distribution function jumps, and at the least and the largest uniform.
+    reach = pdtr(np.arange(20), rate)
+    reach = reach[reach < 1.0 - 1e-15]
+    np.testing.assert_array_equal(_poisson_quantile(reach, rate), np.arange(len(reach)))
+    above = _poisson_quantile(np.nextafter(reach, 1.0), rate)
+    np.testing.assert_array_equal(above, np.arange(1, len(reach) + 1))
+    ends = _poisson_quantile(np.array([2.0**-53, 1.0 - 2.0**-53]), rate)
+    assert pdtr(ends[1], rate) >= 1.0 - 2.0**-53 > pdtr(ends[1] - 1.0, rate)
+    assert ends[0] == 0.0
+
+
 @pytest.mark.parametrize("name", ["kinematics", "ballistics"])
 def test_log_prior_is_the_density(name: str) -> None:
     p = problem(name)
@@ -126,6 +141,15 @@ def test_the_impact_time_is_the_rightmost_root() -> None:
     assert np.isnan(expected[:200]).any()
     np.testing.assert_array_equal(np.isnan(y), np.isnan(expected))
     np.testing.assert_allclose(y, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_an_impact_does_not_depend_on_the_rows_beside_it() -> None:
+    p = problem("ballistics")
+    x = p.sample_prior(5000, seed=8)
+    x[::50, 1] -= 2.0
+    alone = [p.simulate(row[None]) for row in x[:300]]
+    np.testing.assert_array_equal(np.concatenate(alone), p.simulate(x)[:300])
+    np.testing.assert_array_equal(p.simulate(x.reshape(100, 50, 4)).reshape(-1, 1), p.simulate(x))
 
 
 def test_throws_that_never_land_give_nan() -> None:
