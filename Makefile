@@ -12,6 +12,9 @@ SAY_BACKEND := $(BIN)/python -c "from fastinv.kernels import available_backends 
 # cmake is among the development tools; a bare machine has none.
 WITH_CMAKE := PATH="$(abspath $(BIN)):$$PATH"
 
+# Where bytecode is not kept, every process that a test starts compiles all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help bench bench-check bench-baseline bench-peers bench-gpu bench-scaling test test-slow warnings coverage sanitize lint format types docs dist build clean
 

@@ -13,7 +13,7 @@ import fastinv
 from fastinv.cli.app import app
 from fastinv.models import load, save
 from fastinv.models.exporting import ExportError, export_model, load_exported
-from fastinv.timing import Plan, profile
+from fastinv.timing import Plan, kernels, profile
 
 
 def cli(*arguments: str) -> Result:
@@ -23,7 +23,8 @@ def cli(*arguments: str) -> Result:
 @pytest.fixture(autouse=True)
 def _brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     brisk = Plan(min_repeats=2, max_repeats=3, max_warmup=2, budget_s=0.01)
-    monkeypatch.setattr(profile, "Plan", lambda **how: brisk)
+    for measuring in (profile, kernels):
+        monkeypatch.setattr(measuring, "Plan", lambda **how: brisk)
     monkeypatch.setattr(profile, "_LONG", brisk)
     monkeypatch.setattr("fastinv.runner.profiling.OBSERVATIONS", 5)
     monkeypatch.setattr("fastinv.timing.roofline._SIZE", {"cpu": 256})

@@ -86,9 +86,13 @@ class KillOnce:
             os.kill(self.choose(), signal.SIGKILL)
 
 
-def test_jobs_give_the_numbers_of_a_plain_run(plain: Path, tmp_path: Path) -> None:
-    outcome, events = bench(tmp_path / "r", jobs=2)
-    assert outcome == Outcome((), STAGES)
+@needs_posix
+def test_jobs_give_the_numbers_of_a_plain_run_with_a_process_killed(plain: Path, tmp_path: Path) -> None:
+    kill = KillOnce(lambda: multiprocessing.active_children()[0].pid or 0)
+    outcome, events = bench(tmp_path / "r", jobs=2, heard=kill)
+    assert kill.done
+    assert outcome.failed == ()
+    assert [e.text for e in events if isinstance(e, Note) and "was killed by signal 9" in e.text]
     assert_same_numbers(plain, tmp_path / "r")
     assert not list((tmp_path / "r/checkpoints").glob("*.training*"))
     started = [e.key for e in events if isinstance(e, StageStarted)]
@@ -96,16 +100,6 @@ def test_jobs_give_the_numbers_of_a_plain_run(plain: Path, tmp_path: Path) -> No
     assert [key.stage for key in started[-3:]] == ["time"] * 3
     # Nothing is left to do, so no process is started.
     assert bench(tmp_path / "r", jobs=2) == (Outcome((), 0), [])
-
-
-@needs_posix
-def test_a_killed_process_costs_its_row_some_time_only(plain: Path, tmp_path: Path) -> None:
-    kill = KillOnce(lambda: multiprocessing.active_children()[0].pid or 0)
-    outcome, events = bench(tmp_path / "r", jobs=2, heard=kill)
-    assert kill.done
-    assert outcome.failed == ()
-    assert [e.text for e in events if isinstance(e, Note) and "was killed by signal 9" in e.text]
-    assert_same_numbers(plain, tmp_path / "r")
 
 
 @pytest.mark.slow
@@ -124,7 +118,25 @@ def test_an_interrupted_run_with_jobs_leaves_no_process_and_goes_on(plain: Path,
     assert_same_numbers(plain, tmp_path / "r")
 
 
-@pytest.fixture
+# Before the others have their cluster: two of them in one process get in each other's way.
+def test_a_cluster_that_cannot_serve_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    distributed = pytest.importorskip("distributed")
+    import fastinv.runner.engines.cluster as engine
+
+    monkeypatch.setattr(engine, "CONNECT_TIMEOUT_S", 1)
+    with pytest.raises(ClusterError, match=r"cannot reach a Dask scheduler at 'tcp://127\.0\.0\.1:9'"):
+        bench(tmp_path / "r", cluster="tcp://127.0.0.1:9")
+    with (
+        distributed.LocalCluster(n_workers=0, dashboard_address=None, silence_logs=50) as empty,
+        pytest.raises(ClusterError, match=r"none of the 0 workers of .* offers the resource 'cores'"),
+    ):
+        bench(tmp_path / "r", cluster=empty.scheduler_address)
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ClusterError, match=r"pip install 'fastinv\[cluster\]'"):
+        bench(tmp_path / "r", cluster="tcp://127.0.0.1:9")
+
+
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """Two worker processes, one row each."""
     distributed = pytest.importorskip("distributed")
@@ -192,20 +204,3 @@ def test_a_stopped_run_leaves_its_cluster_idle(tmp_path: Path, cluster: Any) -> 
             time.sleep(0.1)
     with RunReader(tmp_path / "r") as run:
         assert {s.status for s in run.stages().values()} == {"done"}
-
-
-def test_a_cluster_that_cannot_serve_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    distributed = pytest.importorskip("distributed")
-    import fastinv.runner.engines.cluster as engine
-
-    monkeypatch.setattr(engine, "CONNECT_TIMEOUT_S", 1)
-    with pytest.raises(ClusterError, match=r"cannot reach a Dask scheduler at 'tcp://127\.0\.0\.1:9'"):
-        bench(tmp_path / "r", cluster="tcp://127.0.0.1:9")
-    with (
-        distributed.LocalCluster(n_workers=0, dashboard_address=None, silence_logs=50) as empty,
-        pytest.raises(ClusterError, match=r"none of the 0 workers of .* offers the resource 'cores'"),
-    ):
-        bench(tmp_path / "r", cluster=empty.scheduler_address)
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(ClusterError, match=r"pip install 'fastinv\[cluster\]'"):
-        bench(tmp_path / "r", cluster="tcp://127.0.0.1:9")

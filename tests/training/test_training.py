@@ -19,6 +19,7 @@ from fastinv.training.data import BatchOrder
 from fastinv.training.loop import learning_rate
 
 TINY = Preset("tiny", 20_000, 1000, 100, 3, 5, 5)
+SHORT = dataclasses.replace(TINY, training_pairs=500)
 
 
 class Stop(Exception):
@@ -42,26 +43,26 @@ def report_always(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", model_names())
 def test_resumed_training_is_bit_identical(tmp_path: Path, name: str) -> None:
     problem = fastinv.problem("ballistics")
-    whole = fastinv.model(name, problem, preset=TINY)
-    expected = fit(whole, problem, preset=TINY)
-    for batch in (8, 19):
+    whole = fastinv.model(name, problem, preset=SHORT)
+    expected = fit(whole, problem, preset=SHORT)
+    for batch in (5, 11):
         with pytest.raises(Stop):
             fit(
-                fastinv.model(name, problem, preset=TINY),
+                fastinv.model(name, problem, preset=SHORT),
                 problem,
-                preset=TINY,
+                preset=SHORT,
                 checkpoint=tmp_path / "c.safetensors",
-                checkpoint_every=7,
+                checkpoint_every=4,
                 on_progress=stop_after(batch),
             )
-    model = fastinv.model(name, problem, preset=TINY)
-    result = fit(model, problem, preset=TINY, checkpoint=tmp_path / "c.safetensors", checkpoint_every=7)
+    model = fastinv.model(name, problem, preset=SHORT)
+    result = fit(model, problem, preset=SHORT, checkpoint=tmp_path / "c.safetensors", checkpoint_every=4)
     assert result.loss == expected.loss
     assert result.validation_loss == expected.validation_loss
     for key, value in whole.state_dict().items():
         assert torch.equal(value, model.state_dict()[key]), key
-    again = fastinv.model(name, problem, preset=TINY)
-    assert fit(again, problem, preset=TINY, checkpoint=tmp_path / "c.safetensors").batches == 30
+    again = fastinv.model(name, problem, preset=SHORT)
+    assert fit(again, problem, preset=SHORT, checkpoint=tmp_path / "c.safetensors").batches == 15
     y = problem.observations(2)
     np.testing.assert_array_equal(again.sample(y, 10), whole.sample(y, 10))
 
@@ -135,10 +136,10 @@ def test_last_batch_is_always_reported() -> None:
 @pytest.mark.parametrize("problem_name", ["kinematics", "ballistics"])
 def test_loss_falls(name: str, problem_name: str) -> None:
     problem = fastinv.problem(problem_name)
-    sizes = Preset("short", 20_000, 20_000, 250, 1, 5, 5)
+    sizes = Preset("short", 20_000, 10_000, 250, 1, 5, 5)
     result = fit(fastinv.model(name, problem, preset=sizes), problem, preset=sizes)
     assert result.validation_loss[-1][1] < result.validation_loss[0][1]
-    assert result.loss[-1][0] == result.batches == 80
+    assert result.loss[-1][0] == result.batches == 40
 
 
 def test_wrong_problem() -> None:
