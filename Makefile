@@ -16,7 +16,7 @@ WITH_CMAKE := PATH="$(abspath $(BIN)):$$PATH"
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help bench bench-check bench-baseline bench-peers bench-gpu bench-scaling test test-slow warnings coverage sanitize lint format types docs dist build clean
+.PHONY: help bench bench-check bench-baseline bench-peers bench-gpu bench-scaling test test-slow warnings coverage sanitize lint format types docs dist without-compiler build clean
 
 help: ## list the tasks
 	@grep -E '^[a-z-]+:.*##' Makefile | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -95,6 +95,9 @@ docs: $(VENV)/.developing ## the documentation's pages, into build/site; warning
 
 dist: $(VENV)/.developing ## source distribution and wheel, tried in an empty environment
 	$(BIN)/python tests/wheel.py $(ARGS)
+
+without-compiler: $(VENV)/.developing ## the same with a compiler that fails: no extension, Numba serves
+	$(BIN)/python tests/wheel.py --without-compiler --output build/without-compiler $(ARGS)
 
 build: $(VENV)/.developing ## rebuild the C++ extension now
 	$(PIP) --editable . && touch $(VENV)/.installed $(VENV)/.developing

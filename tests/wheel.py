@@ -1,9 +1,12 @@
 """Builds the source distribution and from it a wheel, and tries the wheel where nothing else is.
 
-    python tests/wheel.py [--output dist] [--tests kernels problems]
+    python tests/wheel.py [--output dist] [--tests kernels problems] [--without-compiler]
 
 `make dist` calls this. The wheel is installed with its dependencies into an empty environment in a temporary
 folder; a copy of the tests runs there, so that nothing of the checkout can be imported by accident.
+
+With --without-compiler the compiler fails, so that the wheel has no C++ extension, as on a machine without one;
+the dependencies are those of this environment, which costs no download.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import tomllib
 import venv
@@ -26,30 +30,42 @@ SAY = (
 )
 
 
-def run(command: list[str], cwd: Path) -> None:
+def run(command: list[str], cwd: Path, **more: str) -> None:
     """Run a command without what this environment would add to the path of imports."""
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    subprocess.run(command, cwd=cwd, env=environment, check=True)
+    subprocess.run(command, cwd=cwd, env=environment | more, check=True)
 
 
-def build(output: Path) -> Path:
+def build(output: Path, **environment: str) -> Path:
     """Source distribution and wheel in `output`; the wheel's path."""
     shutil.rmtree(output, ignore_errors=True)
     # The wheel is built from the source distribution, which so proves to be complete.
-    run([sys.executable, "-m", "build", "--outdir", str(output)], ROOT)
+    run([sys.executable, "-m", "build", "--outdir", str(output)], ROOT, **environment)
     (wheel,) = output.glob("*.whl")
     return wheel
 
 
-def try_out(wheel: Path, rooms: list[str]) -> None:
-    """Install the wheel into an empty environment elsewhere and run tests there."""
+def try_out(wheel: Path, rooms: list[str], *, borrow: bool = False) -> None:
+    """Install the wheel into an empty environment elsewhere and run tests there.
+
+    Args:
+        wheel: what is tried.
+        rooms: folders or files of tests.
+        borrow: take the dependencies of this environment.
+    """
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         venv.create(place / "venv", with_pip=True)
         python = str(place / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python")
         pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
         tools = ["pytest", "pytest-timeout", "pytest-benchmark", "pytest-xdist", "hypothesis"]
-        run([*pip, "-c", str(ROOT / "constraints.txt"), str(wheel), *tools], place)
+        if borrow:
+            run([*pip, "--no-deps", str(wheel)], place)
+            home = sysconfig.get_path("purelib", vars={"base": str(place / "venv")})
+            # Files of this kind that lie in the folder named here are not read: the editable install stays out.
+            Path(home, "borrowed.pth").write_text(sysconfig.get_path("purelib"))
+        else:
+            run([*pip, "-c", str(ROOT / "constraints.txt"), str(wheel), *tools], place)
         shutil.copytree(ROOT / "tests", place / "tests")
         shutil.copy(ROOT / "pyproject.toml", place)
         run([python, "-c", SAY], place)
@@ -64,11 +80,14 @@ def main() -> None:
     )
     parser.add_argument("--output", type=Path, default=ROOT / "dist")
     parser.add_argument("--tests", nargs="+", default=["kernels", "problems"], metavar="ROOM")
+    parser.add_argument("--without-compiler", action="store_true", help="as if this machine had none")
     arguments = parser.parse_args()
-    wheel = build(arguments.output.resolve())
+    plain = arguments.without_compiler
+    wheel = build(arguments.output.resolve(), **({"CXX": shutil.which("false") or ""} if plain else {}))
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert version in wheel.name, f"{wheel.name} is not of version {version}"
-    try_out(wheel, arguments.tests)
+    assert wheel.name.endswith("-py3-none-any.whl") == plain, f"{wheel.name}: is there an extension in it?"
+    try_out(wheel, arguments.tests, borrow=plain)
     print(f"{wheel.name}: built, installed and tried")
 
 
