@@ -5,8 +5,8 @@
 `make dist` calls this. The wheel is installed with its dependencies into an empty environment in a temporary
 folder; a copy of the tests runs there, so that nothing of the checkout can be imported by accident.
 
-With --without-compiler the compiler fails, so that the wheel has no C++ extension, as on a machine without one;
-the dependencies are those of this environment, which costs no download.
+With --without-compiler the compiler fails, so that the wheel has no C++ extension, as on a machine without
+one; the dependencies are those of this environment, which costs no download.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def try_out(wheel: Path, rooms: list[str], *, borrow: bool = False) -> None:
         if borrow:
             run([*pip, "--no-deps", str(wheel)], place)
             home = sysconfig.get_path("purelib", vars={"base": str(place / "venv")})
-            # Files of this kind that lie in the folder named here are not read: the editable install stays out.
+            # Files of this kind in the folder named here are not read: the editable install stays out.
             Path(home, "borrowed.pth").write_text(sysconfig.get_path("purelib"))
         else:
             run([*pip, "-c", str(ROOT / "constraints.txt"), str(wheel), *tools], place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -15,6 +16,9 @@ LOOKS = 3
 CPU = " (cpu)"
 # From this change on the clock alone is believed: a loop that lost one of two threads takes twice the time.
 CLOCK_ALONE = 0.6
+# The machine's own drift against the yardsticks is the median change of all benchmarks, of so many at least
+# and no more than so much. A change that slows a few benchmarks down does not move it.
+FEWEST, MOST_DRIFT = 12, 0.15
 
 
 @dataclass(frozen=True)
@@ -48,22 +52,54 @@ def judge(
     of it that is larger than such a spread counts as well.
 
     Noise on a shared machine comes in bursts that slow one benchmark down for seconds. The smallest change of
-    `LOOKS` measurements decides, which such a burst survives only by lasting through all of them.
+    `LOOKS` measurements decides, which such a burst survives only by lasting through all of them. What lasts
+    for minutes and moves most benchmarks alike is the machine's drift, and is taken off first. To know that
+    of a second look, the steadiest benchmarks of the baseline are measured beside those that seem slower.
 
     Args:
         baseline: name to reference.
         measured: name to the ratio measured now.
         measure_again: measures the named benchmarks once more.
     """
-    best, looks = dict(measured), dict.fromkeys(measured, 1)
+    best, looks = _without(drift(baseline, measured), measured), dict.fromkeys(measured, 1)
     for _ in range(LOOKS - 1):
         suspects = [v.name for v in _verdicts(baseline, best, looks) if v.sign == "-"]
         if not suspects:
             break
-        for name, ratio in measure_again(suspects).items():
-            if name in best:
+        steady = _steadiest(baseline, measured, suspects)
+        again = measure_again([*suspects, *steady])
+        now = drift(baseline, {name + CPU: again[name + CPU] for name in steady if name + CPU in again})
+        for name, ratio in _without(now, again).items():
+            if name in best and name.removesuffix(CPU) in suspects:
                 best[name], looks[name] = min(best[name], ratio), looks[name] + 1
     return _verdicts(baseline, best, looks)
+
+
+def drift(baseline: Mapping[str, Reference], ratios: Mapping[str, float]) -> float:
+    """Factor by which the machine has moved against its yardsticks since the baseline; 1 if too few can tell.
+
+    Args:
+        baseline: name to reference.
+        ratios: name to ratio; only those of CPU times count.
+    """
+    known = [name for name in ratios if name.endswith(CPU) and name in baseline]
+    if len(known) < FEWEST:
+        return 1.0
+    found = statistics.median(ratios[name] / baseline[name].ratio for name in known)
+    return min(1.0 + MOST_DRIFT, max(1.0 / (1.0 + MOST_DRIFT), found))
+
+
+def _without(drift: float, ratios: Mapping[str, float]) -> dict[str, float]:
+    return {name: ratio / drift for name, ratio in ratios.items()}
+
+
+def _steadiest(
+    baseline: Mapping[str, Reference], measured: Mapping[str, float], suspects: Iterable[str]
+) -> list[str]:
+    """Steady benchmarks that nobody suspects, as many as a drift takes; none if few would be left."""
+    known = {name.removesuffix(CPU) for name in measured if name.endswith(CPU) and name in baseline}
+    steady = sorted(known - set(suspects), key=lambda name: (baseline[name + CPU].noise, name))[:FEWEST]
+    return steady if len(known) >= 2 * FEWEST and len(steady) == FEWEST else []
 
 
 def _verdicts(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tracking import baseline
 from tracking.baseline import Reference
-from tracking.verdict import CPU, LOOKS, judge
+from tracking.verdict import CPU, LOOKS, drift, judge
 
 CHECK = Path(__file__).parents[2] / "bench" / "check.py"
 STEADY = Reference((1.98, 2.0, 2.0, 2.0, 2.02))
@@ -28,9 +28,9 @@ def never(names: list[str]) -> dict[str, float]:
     ("reference", "ratio", "sign"),
     [
         (STEADY, 2.0, "~"),
-        (STEADY, 2.19, "~"),
-        (STEADY, 1.83, "~"),
-        (STEADY, 1.7, "+"),
+        (STEADY, 2.39, "~"),
+        (STEADY, 1.68, "~"),
+        (STEADY, 1.6, "+"),
         (NOISY, 2.38, "~"),
         (NOISY, 1.6, "+"),
         (Reference((1.8, 2.0, 2.2)), 1.5, "+"),
@@ -90,6 +90,44 @@ def test_a_clock_that_always_varied_is_believed_less() -> None:
 def test_a_burst_of_noise_is_forgiven() -> None:
     (verdict,) = judge({"a": STEADY}, {"a": 4.0}, lambda names: {"a": 2.05})
     assert (verdict.sign, verdict.looks) == ("~", 2)
+
+
+MANY = {f"b{i}{kind}": Reference((1.0, 1.0, 1.0 + i / 1000)) for i in range(30) for kind in ("", CPU)}
+
+
+def moved(factor: float, **others: float) -> dict[str, float]:
+    """All benchmarks slower by a factor, some by another one."""
+    return {name: others.get(name.removesuffix(CPU), factor) for name in MANY}
+
+
+def test_what_moves_all_benchmarks_alike_is_the_machine() -> None:
+    assert drift(MANY, moved(1.12)) == pytest.approx(1.12, rel=0.02)
+    assert {v.sign for v in judge(MANY, moved(1.12), never)} == {"~"}
+    # It hides no slowdown of a few benchmarks, and not all of one that all of them show.
+    asked: list[list[str]] = []
+
+    def measure(names: list[str]) -> dict[str, float]:
+        asked.append(names)
+        return moved(1.12, b3=1.5)
+
+    assert [v.name for v in judge(MANY, measure([]), measure) if v.sign == "-"] == ["b3"]
+    del asked[0]
+    assert len(asked) == LOOKS - 1
+    assert asked[0][0] == "b3"
+    assert len(set(asked[0])) == len(asked[0]) == 13
+    everything = judge(MANY, moved(1.5), lambda names: moved(1.5))
+    assert {v.sign for v in everything} == {"-"}
+
+
+def test_the_drift_of_the_second_look_is_its_own() -> None:
+    """The machine was fast, so that a drift was taken off; now it is slow, and b3 with all others."""
+    verdicts = judge(MANY, moved(0.9, b3=1.2), lambda names: moved(1.14))
+    assert {v.name: v.sign for v in verdicts}["b3"] == "~"
+
+
+def test_few_benchmarks_tell_no_drift() -> None:
+    few = {name: MANY[name] for name in list(MANY)[:20]}
+    assert drift(few, dict.fromkeys(few, 1.12)) == 1.0
 
 
 def test_benchmarks_without_a_partner_are_told() -> None:
