@@ -47,6 +47,7 @@ def bars(prefix: Path, panels: Mapping[str, dict[str, Quartiles]], log: bool = F
             axis.set_xscale("log")
         axis.invert_yaxis()
         axis.set_title(title)
-        axis.set_xlabel(f"time / {next(iter(found))}'s")
+        # In two lines: names are long, panels are not.
+        axis.set_xlabel(f"time /\n{next(iter(found))}'s")
     drawn.savefig(prefix.with_suffix(".svg"), metadata={"Date": None})
     plt.close(drawn)
