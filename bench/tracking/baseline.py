@@ -11,12 +11,6 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parents[1] / "baselines"
-# A change below LEAST is never called one; one above MOST is, unless unchanged code has shown as much. LEAST
-# is above what neighbours on a shared machine do: unchanged code was 18% slower, three times in a row, than
-# in each of four runs some minutes before.
-LEAST, MOST, WIDTHS = 0.20, 0.25, 4.0
-# What a change must exceed the largest of the baseline's own deviations by.
-BEYOND = 0.05
 
 
 @dataclass(frozen=True)
@@ -40,18 +34,9 @@ class Reference:
         return (max(self.ratios) - min(self.ratios)) / (2 * self.ratio)
 
     @property
-    def slower(self) -> float:
-        """Relative change from which on a benchmark counts as slower."""
-        return self._threshold(max(self.ratios) / self.ratio - 1.0)
-
-    @property
-    def faster(self) -> float:
-        """The same for faster, as the change back."""
-        return self._threshold(self.ratio / min(self.ratios) - 1.0)
-
-    def _threshold(self, largest: float) -> float:
-        # Some benchmarks have two speeds, by where their memory happens to lie, and a run shows one of them.
-        return max(LEAST, min(MOST, WIDTHS * self.noise), largest + BEYOND)
+    def best(self) -> float:
+        """The smallest ratio of any run."""
+        return min(self.ratios)
 
 
 def machine_class(provenance: dict[str, Any]) -> str:
@@ -78,10 +63,15 @@ def machine_of(path: Path) -> dict[str, Any]:
     return found
 
 
-def write(path: Path, machine: dict[str, Any], references: Mapping[str, Reference]) -> None:
+def commit_of(path: Path) -> str:
+    """The commit whose code a file holds the speed of."""
+    return str(json.loads(path.read_text())["commit"])
+
+
+def write(path: Path, machine: dict[str, Any], commit: str, references: Mapping[str, Reference]) -> None:
     """Write a baseline file, one benchmark per line so that a diff shows what moved."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rounded = {name: [float(f"{r:.4g}") for r in found.ratios] for name, found in sorted(references.items())}
     lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(values)}" for name, values in rounded.items())
     head = json.dumps(machine, indent=1).replace("\n", "\n ")
-    path.write_text(f'{{\n "machine": {head},\n "benchmarks": {{\n{lines}\n }}\n}}\n')
+    path.write_text(f'{{\n "machine": {head},\n "commit": "{commit}",\n "benchmarks": {{\n{lines}\n }}\n}}\n')

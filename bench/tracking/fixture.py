@@ -6,9 +6,11 @@ import math
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 from typing import Any, Protocol
 
+import numpy as np
 import pytest
 
 from tracking.yardsticks import YARDSTICKS, cpu_seconds, seconds
@@ -28,16 +30,31 @@ class Tracked(Protocol):
 
 
 def _slowed(call: Callable[[], object], name: str) -> Callable[[], object]:
+    """The call, and as much more work as is asked for, in as many threads as the call keeps busy."""
     part, _, share = os.environ.get(INJECT, "").rpartition(":")
     if not part or part not in name:
         return call
+    call()
+    wall, cpu = time.perf_counter(), cpu_seconds()
+    for _ in range(10):
+        call()
+    wall, cpu = time.perf_counter() - wall, cpu_seconds() - cpu
+    others = max(1, round(cpu / wall)) - 1
+    pool = ThreadPoolExecutor(others) if others else None
+    few = np.zeros(1 << 12)
+
+    def work(end: float) -> None:
+        while time.perf_counter() < end:
+            np.exp(few)
 
     def slower() -> None:
         start = time.perf_counter()
         call()
         end = start + (time.perf_counter() - start) * (1.0 + float(share))
-        while time.perf_counter() < end:
-            pass
+        waiting = [pool.submit(work, end) for _ in range(others)] if pool else []
+        work(end)
+        for done in waiting:
+            done.result()
 
     return slower
 

@@ -1,24 +1,30 @@
-"""Which benchmarks became slower: measured ratios against a baseline, with a second and third look."""
+"""Which benchmarks became slower: a baseline file raises suspicions, its commit's code decides on them."""
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from tracking.baseline import WIDTHS, Reference
+from tracking.baseline import Reference
 
 Sign = Literal["+", "-", "~", "new", "gone"]
-# A slowdown counts only if this many measurements in a row show it.
-LOOKS = 3
 # Ends the name under which a benchmark's ratio of CPU times is kept.
 CPU = " (cpu)"
+# A benchmark whose ratio lies this far above the best that the baseline has seen is looked at again.
+SUSPECT = 0.20
 # From this change on the clock alone is believed: a loop that lost one of two threads takes twice the time.
 CLOCK_ALONE = 0.6
-# The machine's own drift against the yardsticks is the median change of all benchmarks, of so many at least
-# and no more than so much. A change that slows a few benchmarks down does not move it.
-FEWEST, MOST_DRIFT = 12, 0.15
+# Second look: turns of both versions, after the first of which the unsuspicious may be dropped, and the
+# change from which on a benchmark is slower, unless the older version scatters more.
+TURNS, CERTAIN, SLOWER = 7, 2, 0.15
+# The machine's own drift against the yardsticks is the median change of all benchmarks, up to this.
+MOST_DRIFT = 0.15
+
+# One turn: the older version's ratio and this one's.
+Pair = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -30,113 +36,131 @@ class Verdict:
         sign: "+" faster, "-" slower, "~" within the threshold, "new" without a baseline, "gone" not measured.
         change: relative change of the ratio, positive for slower; None where there is nothing to compare.
         threshold: change that would have been called one.
-        looks: measurements that the verdict rests on.
+        turns: measurements beside the older version that the verdict rests on; 0 for the file alone.
     """
 
     name: str
     sign: Sign
     change: float | None
     threshold: float | None
-    looks: int
+    turns: int = 0
 
 
 def judge(
     baseline: Mapping[str, Reference],
     measured: Mapping[str, float],
-    measure_again: Callable[[list[str]], Mapping[str, float]],
+    beside: Callable[[list[str]], Mapping[str, Pair]],
+    moved: float = 1.0,
 ) -> list[Verdict]:
-    """Compare ratios with a baseline; whatever seems slower is measured again before it is called so.
+    """Compare ratios with a baseline; whatever seems slower is measured beside the older version.
 
-    Where ratios of CPU times are known, these decide: other processes hardly change them, while they spread
+    A shared machine has phases of minutes and hours in which one kind of work is slower than the yardstick
+    that stands for it, so that no file can say what is a regression: it only raises a suspicion. Both
+    versions, run in turns within a minute, see the same machine.
+
+    Ratios of CPU times decide where they are known: other processes hardly change them, while they spread
     ratios of wall times over tens of percent. Only wall time shows lost parallelism, though, so that a change
     of it that is larger than such a spread counts as well.
-
-    Noise on a shared machine comes in bursts that slow one benchmark down for seconds. The smallest change of
-    `LOOKS` measurements decides, which such a burst survives only by lasting through all of them. What lasts
-    for minutes and moves most benchmarks alike is the machine's drift, and is taken off first. To know that
-    of a second look, the steadiest benchmarks of the baseline are measured beside those that seem slower.
 
     Args:
         baseline: name to reference.
         measured: name to the ratio measured now.
-        measure_again: measures the named benchmarks once more.
+        beside: measures the named benchmarks once in both versions.
+        moved: the machine's drift, taken off `measured`.
     """
-    best, looks = _without(drift(baseline, measured), measured), dict.fromkeys(measured, 1)
-    for _ in range(LOOKS - 1):
-        suspects = [v.name for v in _verdicts(baseline, best, looks) if v.sign == "-"]
+    # What waits for the disk has no ratio of CPU times, and does not drift with the processor.
+    steady = {
+        name: ratio / moved if name.endswith(CPU) or name + CPU in measured else ratio
+        for name, ratio in measured.items()
+    }
+    verdicts = {v.name: v for v in _first_look(baseline, steady)}
+    suspects = [v.name for v in verdicts.values() if v.sign == "-"]
+    turns: dict[str, list[Pair]] = {}
+    for turn in range(1, TURNS + 1):
         if not suspects:
             break
-        steady = _steadiest(baseline, measured, suspects)
-        again = measure_again([*suspects, *steady])
-        now = drift(baseline, {name + CPU: again[name + CPU] for name in steady if name + CPU in again})
-        for name, ratio in _without(now, again).items():
-            if name in best and name.removesuffix(CPU) in suspects:
-                best[name], looks[name] = min(best[name], ratio), looks[name] + 1
-    return _verdicts(baseline, best, looks)
+        for name, pair in beside(suspects).items():
+            turns.setdefault(name, []).append(pair)
+        verdicts |= {name: _second_look(name, turns) for name in suspects}
+        if turn >= CERTAIN:
+            suspects = [name for name in suspects if not _harmless(verdicts[name])]
+    return list(verdicts.values())
 
 
 def drift(baseline: Mapping[str, Reference], ratios: Mapping[str, float]) -> float:
-    """Factor by which the machine has moved against its yardsticks since the baseline; 1 if too few can tell.
+    """Factor by which the machine has moved against its yardsticks since the baseline.
 
     Args:
         baseline: name to reference.
-        ratios: name to ratio; only those of CPU times count.
+        ratios: name to ratio, of a whole run; only those of CPU times count.
     """
     known = [name for name in ratios if name.endswith(CPU) and name in baseline]
-    if len(known) < FEWEST:
-        return 1.0
-    found = statistics.median(ratios[name] / baseline[name].ratio for name in known)
+    found = statistics.median(ratios[name] / baseline[name].ratio for name in known) if known else 1.0
     return min(1.0 + MOST_DRIFT, max(1.0 / (1.0 + MOST_DRIFT), found))
 
 
-def _without(drift: float, ratios: Mapping[str, float]) -> dict[str, float]:
-    return {name: ratio / drift for name, ratio in ratios.items()}
-
-
-def _steadiest(
-    baseline: Mapping[str, Reference], measured: Mapping[str, float], suspects: Iterable[str]
-) -> list[str]:
-    """Steady benchmarks that nobody suspects, as many as a drift takes; none if few would be left."""
-    known = {name.removesuffix(CPU) for name in measured if name.endswith(CPU) and name in baseline}
-    steady = sorted(known - set(suspects), key=lambda name: (baseline[name + CPU].noise, name))[:FEWEST]
-    return steady if len(known) >= 2 * FEWEST and len(steady) == FEWEST else []
-
-
-def _verdicts(
-    baseline: Mapping[str, Reference], ratios: Mapping[str, float], looks: Mapping[str, int]
-) -> list[Verdict]:
+def _first_look(baseline: Mapping[str, Reference], ratios: Mapping[str, float]) -> list[Verdict]:
     found = {
-        name: _verdict(name, baseline.get(name), ratios.get(name), looks.get(name, 0))
-        for name in _names(baseline, ratios)
+        name: _against_file(name, baseline.get(name), ratios.get(name)) for name in _names(baseline, ratios)
     }
     return [
-        _together(v, found.get(name + CPU), baseline.get(name))
+        _together(v, found.get(name + CPU), max(CLOCK_ALONE, 4.0 * baseline[name].noise))
+        if name in baseline
+        else v
         for name, v in found.items()
         if not name.endswith(CPU)
     ]
-
-
-def _together(clock: Verdict, cpu: Verdict | None, reference: Reference | None) -> Verdict:
-    """The CPU's verdict under the benchmark's name, unless only the clock has one or shows far more."""
-    if cpu is None or cpu.change is None or clock.change is None or reference is None:
-        return clock
-    far = max(CLOCK_ALONE, WIDTHS * reference.noise)
-    if clock.change > far or 1.0 / (1.0 + clock.change) > 1.0 + far:
-        return replace(clock, threshold=far, sign="-" if clock.change > 0.0 else "+")
-    return replace(cpu, name=clock.name)
 
 
 def _names(*tables: Iterable[str]) -> list[str]:
     return sorted({name for table in tables for name in table})
 
 
-def _verdict(name: str, reference: Reference | None, ratio: float | None, looks: int) -> Verdict:
+def _against_file(name: str, reference: Reference | None, ratio: float | None) -> Verdict:
     if reference is None:
-        return Verdict(name, "new", None, None, looks)
+        return Verdict(name, "new", None, None)
     if ratio is None:
-        return Verdict(name, "gone", None, reference.slower, looks)
-    change = ratio / reference.ratio - 1.0
+        return Verdict(name, "gone", None, SUSPECT)
+    change = ratio / reference.best - 1.0
     # Twice as slow and half as slow are changes of the same size.
-    faster = reference.ratio / ratio - 1.0 > reference.faster
-    sign: Sign = "-" if change > reference.slower else "+" if faster else "~"
-    return Verdict(name, sign, change, reference.faster if change < 0.0 else reference.slower, looks)
+    faster = reference.best / ratio - 1.0 > SUSPECT
+    return Verdict(name, "-" if change > SUSPECT else "+" if faster else "~", change, SUSPECT)
+
+
+def _second_look(name: str, turns: Mapping[str, Sequence[Pair]]) -> Verdict:
+    clock = _against_version(name, turns[name])
+    cpu = _against_version(name, turns[name + CPU]) if name + CPU in turns else None
+    return _together(clock, cpu, max(CLOCK_ALONE, 4.0 * _scatter(turns[name])))
+
+
+def _against_version(name: str, pairs: Sequence[Pair]) -> Verdict:
+    """Slower if the mean change of the turns and that of the best say so.
+
+    Bursts of noise hardly move the best. What has two speeds, by where its memory happens to lie, and shows
+    one of them in each process, may have shown the fast one to a single version only: that moves the mean
+    less.
+    """
+    middle = math.exp(statistics.fmean(math.log(new / old) for old, new in pairs))
+    best = min(new for _, new in pairs) / min(old for old, _ in pairs)
+    change, threshold = min(middle, best) - 1.0, max(SLOWER, _scatter(pairs))
+    return Verdict(name, "-" if change > threshold else "~", change, threshold, len(pairs))
+
+
+def _scatter(pairs: Sequence[Pair]) -> float:
+    """Half the distance of the older version's largest and smallest ratio, relative to their median."""
+    old = [pair[0] for pair in pairs]
+    return (max(old) - min(old)) / (2.0 * statistics.median(old))
+
+
+def _harmless(verdict: Verdict) -> bool:
+    """Far enough below the threshold that more turns would not change it."""
+    return verdict.sign == "~" and verdict.change is not None and verdict.change < SLOWER / 2.0
+
+
+def _together(clock: Verdict, cpu: Verdict | None, far: float) -> Verdict:
+    """The CPU's verdict under the benchmark's name, unless only the clock has one or shows far more."""
+    if cpu is None or cpu.change is None or clock.change is None:
+        return clock
+    if clock.change > far or 1.0 / (1.0 + clock.change) > 1.0 + far:
+        return replace(clock, threshold=far, sign="-" if clock.change > 0.0 else "+")
+    return replace(cpu, name=clock.name)

@@ -6,90 +6,98 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tracking import baseline
 from tracking.baseline import Reference
-from tracking.verdict import CPU, LOOKS, drift, judge
+from tracking.verdict import CERTAIN, CPU, TURNS, Pair, drift, judge
 
 CHECK = Path(__file__).parents[2] / "bench" / "check.py"
 STEADY = Reference((1.98, 2.0, 2.0, 2.0, 2.02))
 NOISY = Reference((1.9, 2.0, 2.0, 2.0, 2.1))
-TWO_SPEEDS = Reference((2.0, 2.0, 2.0, 2.8))
+Turns = Callable[[list[str]], Mapping[str, Pair]]
 
 
-def never(names: list[str]) -> dict[str, float]:
+def never(names: list[str]) -> dict[str, Pair]:
     raise AssertionError(f"measured again without need: {names}")
 
 
+def beside(**turns: list[Pair]) -> Turns:
+    """The turns that each benchmark will show, one after the other; `a_cpu` has the CPU times of `a`."""
+    waiting = {name.replace("_cpu", CPU): iter(pairs) for name, pairs in turns.items()}
+    return lambda names: {full: next(waiting[full]) for full in waiting if full.removesuffix(CPU) in names}
+
+
+@pytest.mark.parametrize(("ratio", "sign"), [(2.0, "~"), (2.27, "~"), (1.6, "~"), (1.5, "+")])
+def test_a_file_decides_alone_unless_something_seems_slower(ratio: float, sign: str) -> None:
+    (verdict,) = judge({"a": NOISY}, {"a": ratio}, never)
+    assert (verdict.sign, verdict.turns) == (sign, 0)
+    assert verdict.change == pytest.approx(ratio / 1.9 - 1.0)
+
+
 @pytest.mark.parametrize(
-    ("reference", "ratio", "sign"),
+    ("pairs", "sign", "change", "turns"),
     [
-        (STEADY, 2.0, "~"),
-        (STEADY, 2.39, "~"),
-        (STEADY, 1.68, "~"),
-        (STEADY, 1.6, "+"),
-        (NOISY, 2.38, "~"),
-        (NOISY, 1.6, "+"),
-        (Reference((1.8, 2.0, 2.2)), 1.5, "+"),
-        (TWO_SPEEDS, 2.85, "~"),
-        (TWO_SPEEDS, 1.55, "+"),
+        ([(2.0, 2.6)] * 7, "-", 0.30, 7),
+        ([(2.0, 2.4), (2.0, 2.6), (2.1, 2.6), (2.0, 2.7), (2.0, 2.5), (2.1, 2.6), (2.0, 2.6)], "-", 0.2, 7),
+        # The file's machine was faster.
+        ([(2.6, 2.6)] * 7, "~", 0.0, 2),
+        # Bursts, in every turn but one.
+        ([(2.0, 3.0)] * 5 + [(2.0, 2.0)] + [(2.0, 3.0)], "~", 0.0, 6),
+        # Two speeds: the newer version showed the fast one never, the older one four times.
+        ([(2.0, 2.5), (2.5, 2.5)] * 3 + [(2.0, 2.5)], "~", 1.25 ** (4 / 7) - 1.0, 7),
+        # It varies more than it changed.
+        ([(2.0, 2.6)] * 5 + [(3.2, 2.6)] * 2, "~", 1.3 ** (5 / 7) * (2.6 / 3.2) ** (2 / 7) - 1.0, 7),
     ],
 )
-def test_changes_within_the_noise_are_none(reference: Reference, ratio: float, sign: str) -> None:
-    (verdict,) = judge({"a": reference}, {"a": ratio}, never)
-    assert verdict.sign == sign
-    assert verdict.change == pytest.approx(ratio / 2.0 - 1.0)
+def test_what_seems_slower_is_decided_beside_the_older_version(
+    pairs: list[Pair], sign: str, change: float, turns: int
+) -> None:
+    verdicts = judge({"slow": NOISY, "fine": STEADY}, {"slow": 2.6, "fine": 2.0}, beside(slow=pairs))
+    fine, slow = verdicts
+    assert (slow.name, slow.sign, slow.turns) == ("slow", sign, turns)
+    assert slow.change == pytest.approx(change)
+    assert (fine.name, fine.sign, fine.turns) == ("fine", "~", 0)
 
 
-def test_a_slowdown_that_lasts_is_found_and_named() -> None:
-    again: list[list[str]] = []
+def test_what_is_clearly_harmless_costs_few_turns() -> None:
+    asked: list[list[str]] = []
 
-    def measure(names: list[str]) -> dict[str, float]:
-        again.append(names)
-        return {"slow": 2.6}
+    def measure(names: list[str]) -> dict[str, Pair]:
+        asked.append(names)
+        return {"slow": (2.0, 2.6), "same": (2.6, 2.6)}
 
-    verdicts = {
-        v.name: v for v in judge({"slow": NOISY, "fine": STEADY}, {"slow": 2.6, "fine": 2.0}, measure)
-    }
-    assert verdicts["slow"].sign == "-"
-    assert verdicts["slow"].looks == LOOKS
-    assert verdicts["fine"].sign == "~"
-    assert again == [["slow"]] * (LOOKS - 1)
+    judge({"slow": STEADY, "same": STEADY}, {"slow": 2.6, "same": 2.6}, measure)
+    assert asked == [["same", "slow"]] * CERTAIN + [["slow"]] * (TURNS - CERTAIN)
 
 
 @pytest.mark.parametrize(
     ("clock", "cpu", "sign", "change"),
     [
-        (2.9, 2.02, "~", 0.01),  # others used the machine
+        (2.9, 2.02, "~", 0.0202),  # others used the machine
         (2.9, 2.60, "-", 0.30),
         (3.6, 2.02, "-", 0.80),  # a thread was lost
-        (2.0, 1.60, "+", -0.20),
-        (1.1, 2.00, "+", -0.45),
+        (2.0, 1.60, "+", -0.1919),
+        (1.1, 2.00, "+", -0.4444),
     ],
 )
 def test_cpu_time_decides_unless_the_clock_shows_far_more(
     clock: float, cpu: float, sign: str, change: float
 ) -> None:
+    turns = beside(a=[(2.0, clock)] * TURNS, a_cpu=[(2.0, cpu)] * TURNS)
     measured = {"a": clock, "a" + CPU: cpu}
-    (verdict,) = judge({"a": STEADY, "a" + CPU: STEADY}, measured, lambda names: measured)
+    (verdict,) = judge({"a": STEADY, "a" + CPU: STEADY}, measured, turns)
     assert (verdict.name, verdict.sign) == ("a", sign)
-    assert verdict.change == pytest.approx(change)
-    (verdict,) = judge({"a": STEADY}, measured, lambda names: measured)
-    assert verdict.change == pytest.approx(clock / 2.0 - 1.0)
+    assert verdict.change == pytest.approx(change, abs=1e-4)
 
 
 def test_a_clock_that_always_varied_is_believed_less() -> None:
     measured = {"a": 4.0, "a" + CPU: 2.0}
-    varied = Reference((1.6, 2.0, 2.8))
+    varied = Reference((1.6, 2.0, 3.6))
     assert [v.sign for v in judge({"a": varied, "a" + CPU: STEADY}, measured, never)] == ["~"]
-
-
-def test_a_burst_of_noise_is_forgiven() -> None:
-    (verdict,) = judge({"a": STEADY}, {"a": 4.0}, lambda names: {"a": 2.05})
-    assert (verdict.sign, verdict.looks) == ("~", 2)
 
 
 MANY = {f"b{i}{kind}": Reference((1.0, 1.0, 1.0 + i / 1000)) for i in range(30) for kind in ("", CPU)}
@@ -102,32 +110,23 @@ def moved(factor: float, **others: float) -> dict[str, float]:
 
 def test_what_moves_all_benchmarks_alike_is_the_machine() -> None:
     assert drift(MANY, moved(1.12)) == pytest.approx(1.12, rel=0.02)
-    assert {v.sign for v in judge(MANY, moved(1.12), never)} == {"~"}
+    assert drift(MANY, moved(0.5)) == pytest.approx(1 / 1.15)
+    assert drift({}, moved(1.12)) == 1.0
+    assert {v.sign for v in judge(MANY, moved(1.3), never, moved=1.12)} == {"~"}
     # It hides no slowdown of a few benchmarks, and not all of one that all of them show.
-    asked: list[list[str]] = []
+    asked: list[str] = []
 
-    def measure(names: list[str]) -> dict[str, float]:
-        asked.append(names)
-        return moved(1.12, b3=1.5)
+    def measure(names: list[str]) -> dict[str, Pair]:
+        asked.extend(names)
+        return dict.fromkeys(names, (1.0, 1.5))
 
-    assert [v.name for v in judge(MANY, measure([]), measure) if v.sign == "-"] == ["b3"]
-    del asked[0]
-    assert len(asked) == LOOKS - 1
-    assert asked[0][0] == "b3"
-    assert len(set(asked[0])) == len(asked[0]) == 13
-    everything = judge(MANY, moved(1.5), lambda names: moved(1.5))
-    assert {v.sign for v in everything} == {"-"}
+    assert [v.name for v in judge(MANY, moved(1.12, b3=1.5), measure, 1.12) if v.sign == "-"] == ["b3"]
+    assert asked == ["b3"] * TURNS
+    assert {v.sign for v in judge(MANY, moved(1.5), measure, 1.15)} == {"-"}
 
 
-def test_the_drift_of_the_second_look_is_its_own() -> None:
-    """The machine was fast, so that a drift was taken off; now it is slow, and b3 with all others."""
-    verdicts = judge(MANY, moved(0.9, b3=1.2), lambda names: moved(1.14))
-    assert {v.name: v.sign for v in verdicts}["b3"] == "~"
-
-
-def test_few_benchmarks_tell_no_drift() -> None:
-    few = {name: MANY[name] for name in list(MANY)[:20]}
-    assert drift(few, dict.fromkeys(few, 1.12)) == 1.0
+def test_what_waits_for_the_disk_does_not_drift() -> None:
+    assert [v.sign for v in judge({"disk": STEADY}, {"disk": 2.3}, never, moved=0.9)] == ["~"]
 
 
 def test_benchmarks_without_a_partner_are_told() -> None:
@@ -135,29 +134,44 @@ def test_benchmarks_without_a_partner_are_told() -> None:
     assert signs == {"old": "gone", "young": "new"}
 
 
-def test_unchanged_runs_raise_no_alarm() -> None:
-    """20 simulated runs of 75 benchmarks with 3% scatter.
+def test_unchanged_runs_raise_no_alarm_and_slow_ones_do() -> None:
+    """20 simulated runs of 75 benchmarks, each with a phase of its own and two speeds, neither in the file.
 
-    A false alarm needs three values in a row that are 10% too high: below 1e-6 over all runs.
+    Every one of them is suspected by the file at some time; turns see the phase in both versions.
     """
     rng = np.random.default_rng(0)
     names = [f"b{i}" for i in range(75)]
 
-    def run(names: list[str] = names) -> dict[str, float]:
-        return {name: float(np.exp(0.03 * rng.standard_normal())) for name in names}
+    def once(phase: float = 1.0) -> float:
+        return float(phase * np.exp(0.03 * rng.standard_normal()) * (1.3 if rng.random() < 0.3 else 1.0))
 
-    repeated = [run() for _ in range(5)]
-    references = {name: Reference(tuple(r[name] for r in repeated)) for name in names}
-    for _ in range(20):
-        assert "-" not in [v.sign for v in judge(references, run(), run)]
+    references = {name: Reference((once(), once(), once())) for name in names}
+    alarms, caught = 0, 0
+    for run in range(20):
+        phases = {name: float(rng.uniform(0.8, 1.3)) for name in names}
+        slow = names[run]
+        factors = dict.fromkeys(names, 1.0) | {slow: 1.3}
+        # A slowdown that the file shows: that it may be hidden by a faster phase is the file's own limit.
+        measured = {name: factors[name] * once(phases[name]) for name in names} | {slow: 9.0}
+
+        def measure(asked: list[str], phases=phases, factors=factors) -> dict[str, Pair]:  # type: ignore[no-untyped-def]
+            return {name: (once(phases[name]), factors[name] * once(phases[name])) for name in asked}
+
+        found = [v.name for v in judge(references, measured, measure) if v.sign == "-"]
+        alarms += len(set(found) - {slow})
+        caught += slow in found
+    assert alarms == 0
+    assert caught >= 16
 
 
 def test_baselines_are_read_as_they_were_written(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "baseline.json"
     references = {"a": Reference((1.0, 1.25, 0.75)), "b": STEADY}
-    baseline.write(path, {"cores": 2}, references)
+    baseline.write(path, {"cores": 2}, "abc", references)
     assert baseline.read(path) == references
+    assert baseline.commit_of(path) == "abc"
     assert references["a"].noise == pytest.approx(0.25)
+    assert references["a"].best == 0.75
     assert json.loads(path.read_text())["machine"] == {"cores": 2}
 
 
@@ -170,20 +184,19 @@ def test_a_missing_baseline_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "benchmark_name", ["forward[paper-batch]", "exact_posterior[prior-kinematics-native]"]
-)
-def test_20_unchanged_runs_raise_no_alarm_and_a_slowdown_of_30_percent_is_caught(
-    tmp_path: Path, benchmark_name: str
-) -> None:
-    path, part = tmp_path / "baseline.json", benchmark_name.partition("[")[0]
-    command = [sys.executable, str(CHECK), "--baseline", str(path), "-k", part]
+def test_20_unchanged_runs_raise_no_alarm_and_a_slowdown_of_30_percent_is_caught(tmp_path: Path) -> None:
+    path = tmp_path / "baseline.json"
+    command = [sys.executable, str(CHECK), "--baseline", str(path), "-k", "forward or exact_posterior"]
     subprocess.run([*command, "--update", "--runs", "4"], check=True)
-    for _ in range(20):
+    for run in range(20):
         unchanged = subprocess.run(command, capture_output=True, text=True)
-        assert unchanged.returncode == 0, unchanged.stdout
-    slowed = os.environ | {"FASTINV_BENCH_INJECT": f"{benchmark_name}:0.3"}
-    done = subprocess.run(command, capture_output=True, text=True, env=slowed)
-    assert done.returncode == 3, done.stdout
-    assert benchmark_name in done.stderr
-    assert done.stderr.count("::") == 1
+        print(f"run {run}: {unchanged.returncode}\n{unchanged.stdout}\n{unchanged.stderr}", flush=True)
+        assert unchanged.returncode == 0
+    for name in ("forward[paper-batch]", "exact_posterior[prior-kinematics-native]"):
+        slowed = os.environ | {"FASTINV_BENCH_INJECT": f"{name}:0.3"}
+        done = subprocess.run(command, capture_output=True, text=True, env=slowed)
+        print(f"{name}: {done.returncode}\n{done.stdout}\n{done.stderr}", flush=True)
+        assert done.returncode == 3
+        (slower,) = [line for line in done.stderr.splitlines() if line.startswith("slower than")]
+        assert name in slower
+        assert slower.count("::") == 1
