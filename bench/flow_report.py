@@ -51,8 +51,9 @@ def markdown(result: dict[str, Any]) -> str:
     parts += [
         "12 affine couplings in 4 dimensions, networks of two hidden layers, silu, equal parameter counts.",
         "Sampling: 1000 samples, noise included. Training step: batch of 500, Adam. Errors are the largest",
-        "after 50 steps, of decode(encode(x)) and of log|det J|. Contestants alternate within one run;",
-        "ratios are taken within each round, median and quartiles given. MiB: peak of one call.",
+        "after 50 steps, of decode(encode(x)) and of log|det J|. Contestants alternate within one run,",
+        "in turns of 50 ms after an untimed call; ratios are taken within each round, median and quartiles",
+        "given. MiB: peak of one call.",
         "",
     ]
     return "\n".join([*parts, *(_size(name, found) for name, found in result["sizes"].items())])

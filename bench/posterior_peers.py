@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -35,8 +34,6 @@ TASKS = {"one observation": 1, "ten observations": 10}
 TRUTH, COMPARED = 2000, 1000
 """Samples per observation of the reference sampler, and at most as many of a contestant's against them."""
 EXACT = 1e-9
-TURN_S = 0.05
-"""At least; some contestants take a millisecond for a call."""
 TRUTH_SEED = 2**60
 """Far from those of the contestants, whose samples would otherwise be the truth's own."""
 MMD_LIMIT = 0.004
@@ -83,16 +80,9 @@ def calls_of(name: str, settings: Settings) -> tuple[contest.Calls, dict[str, fl
 
 
 def seconds_per_sample(call: Callable[[], list[Array]]) -> float:
-    """Wall-clock time of a turn's calls over the samples that they gave.
-
-    The first call is not timed: it finds the caches of the contestant before, and perhaps its threads, which
-    may wait actively for a while.
-    """
-    call()
-    samples, start = 0, time.perf_counter()
-    while (spent := time.perf_counter() - start) < TURN_S:
-        samples += sum(len(x) for x in call())
-    return spent / samples
+    """Wall-clock time of a turn's calls over the samples that they gave."""
+    seconds, results = contest.turn(call)
+    return seconds / sum(len(x) for samples in results for x in samples)
 
 
 def compete(settings: Settings, options: argparse.Namespace) -> dict[str, Any]:

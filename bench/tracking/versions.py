@@ -173,6 +173,6 @@ def _interpreter(code: Path, environment: Path) -> Path:
     venv.create(environment, symlinks=os.name != "nt")
     home = Path(sysconfig.get_path("purelib", vars={"base": str(environment)}))
     # Files of this kind in the folders named here are not read: the editable install stays out.
-    lines = dict.fromkeys([str(code), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")])
-    (home / "versions.pth").write_text("\n".join(lines) + "\n")
+    packages = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+    (home / "versions.pth").write_text("\n".join([str(code), *packages]) + "\n")
     return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")

@@ -15,7 +15,7 @@ class Autoencoder(LatentMatched):
 
     def __init__(self, dims: Dims, width: float, settings: CycleSettings) -> None:
         super().__init__()
-        self.configure(dims, settings)
+        self.prepare_matching(dims, settings)
         self.settings = settings
         widths = hidden_widths(width, settings.layers)
         self.encoder = mlp(dims.x + dims.c, widths, dims.y + dims.z, activation=settings.activation)

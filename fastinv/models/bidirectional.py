@@ -46,7 +46,7 @@ class Bidirectional(Family):
 class LatentMatched(Bidirectional):
     """Those with equation (3) in their loss, which compares z with standard normals."""
 
-    def configure(self, dims: Dims, settings: LatentMatching) -> None:
+    def prepare_matching(self, dims: Dims, settings: LatentMatching) -> None:
         """Set the attributes that follow from the loss; to be called by `__init__`."""
         if settings.mmd_batches < 1:
             raise ValueError(f"setting 'mmd_batches' must be at least 1, got {settings.mmd_batches}")

@@ -54,7 +54,7 @@ class InnL2Mmd(InvertibleMap, LatentMatched):
 
     def __init__(self, dims: Dims, width: float, settings: InnMmdSettings) -> None:
         super().__init__(dims, width, settings)
-        self.configure(dims, settings)
+        self.prepare_matching(dims, settings)
         self.settings = settings
 
     def loss(self, x: Tensor, y: Tensor, c: Tensor, noise: Tensor) -> Tensor:

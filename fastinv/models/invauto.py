@@ -33,7 +33,7 @@ class InvAuto(LatentMatched):
 
     def __init__(self, dims: Dims, width: float, settings: InvAutoSettings) -> None:
         super().__init__()
-        self.configure(dims, settings)
+        self.prepare_matching(dims, settings)
         self.settings = settings
         self.width = size = int(width)
         self.log_scale_x = nn.Parameter(torch.zeros(dims.x))

@@ -57,7 +57,7 @@ class IResNet(LatentMatched):
 
     def __init__(self, dims: Dims, width: float, settings: IResNetSettings) -> None:
         super().__init__()
-        self.configure(dims, settings)
+        self.prepare_matching(dims, settings)
         self.settings = settings
         self.blocks = nn.ModuleList(ResidualBlock(dims, width, settings) for _ in range(settings.blocks))
         self.last_inverse: list[Solution] = []
