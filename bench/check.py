@@ -1,22 +1,23 @@
 """Has anything become slower? Runs the benchmark suites and compares them with this class's baseline.
 
-    python bench/check.py [-k EXPRESSION] [--json FILE]   compare; exits 3 on a regression
+    python bench/check.py [-k EXPRESSION] [--json FILE]   compare
     python bench/check.py --update [--runs 5] [--fresh]   add runs to the baseline, or measure it anew
 
 Every benchmark is timed in turns with a yardstick of its kind, and the ratio of the two is what is compared,
 so that a slower or busier machine moves both. A baseline holds the ratios of repeated runs, best taken at
-several hours of a day, and the commit of the code that they belong to. What is 20% above the best of these
-is a suspect: it is measured in turns with that commit's code, in processes of their own, and is a regression
-if it is slower by 15% and by more than the older code scatters. Ratios of CPU times decide, and those of
-wall times where they change by more than 60%. What moves most benchmarks alike, up to 15%, is the machine's
-drift and is taken off at first; the first line tells how much.
+several hours of a day, and the commit of the code that they belong to. What lies 20% above their lower
+quartile is a suspect: it is measured in turns with that commit's code, in processes of their own, until it
+comes near the older code's best time, or stays 15% above it with a probability below 1e-4 that unchanged code
+would. CPU times decide, and wall times where they change by more than 60%. What moves most benchmarks alike,
+up to 15%, is the machine's drift and is taken off at first; the first line tells how much.
+
+Exit codes: 3 on a regression, 2 on wrong usage or without a baseline, 1 if a benchmark fails.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -32,44 +33,55 @@ ROOT = HERE.parent
 SUITES = "bench/suites"
 sys.path.insert(0, str(HERE))
 
-from tracking import baseline  # noqa: E402
+from tracking import baseline, versions  # noqa: E402
+from tracking.baseline import BaselineError  # noqa: E402
 from tracking.fixture import INJECT  # noqa: E402
 from tracking.verdict import CPU, Pair, Verdict, drift, judge  # noqa: E402
-from tracking.versions import Version, VersionError, committed, lay_out, require  # noqa: E402
+from tracking.versions import Version, VersionError  # noqa: E402
 
 from fastinv.store.provenance import collect_provenance  # noqa: E402
 
-HEAD = Version(ROOT, Path(sys.executable))
 REGRESSION, USAGE = 3, 2
-WORDS = {"+": "faster", "-": "SLOWER", "~": "", "new": "no baseline", "gone": "not measured"}
-ORDER = ("-", "+", "new", "gone", "~")
+NO_TESTS = 5  # pytest's exit code
+WORDS = {
+    "+": "faster", "-": "SLOWER", "?": "undecided, the machine is too busy",
+    "~": "", "new": "nothing to compare with", "gone": "not measured",
+}  # fmt: skip
+ORDER = ("-", "?", "+", "new", "gone", "~")
 
 
 def run_suites(version: Version, what: Sequence[str], output: Path) -> None:
-    """Run some suites in a process of their own; pytest-benchmark writes its JSON to `output`."""
-    # -P: the folder that a process runs in is not where it imports from.
+    """This checkout's suites on some version, in a process of their own; pytest-benchmark's JSON in `output`.
+
+    What a commit's code cannot run is missing in the file, which may be missing altogether.
+    """
     command = [str(version.python), "-P", "-m", "pytest", "-p", "no:cacheprovider", *what]
     command += ["--override-ini=addopts=--import-mode=importlib -q", "--benchmark-only", "--benchmark-quiet"]
     done = subprocess.run(
-        [*command, f"--benchmark-json={output}"],
-        cwd=version.folder,
-        env={name: value for name, value in os.environ.items() if name != INJECT or version.folder == ROOT},
+        [*command, f"--benchmark-json={output.resolve()}"],
+        cwd=ROOT,
+        env={k: v for k, v in versions.clean().items() if k != INJECT or version.commit is None},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
-    if done.returncode:
+    if done.returncode == NO_TESTS:
+        raise VersionError(f"no benchmark was run by: {' '.join(what)}")
+    if done.returncode and version.commit is None:
         sys.exit(f"the benchmarks did not pass:\n{done.stdout}")
 
 
-def ratios(path: Path) -> dict[str, float]:
-    """Benchmark name to its ratio to the yardstick, and that of CPU times, from pytest-benchmark's JSON."""
+def figures(path: Path, clock: str, cpu: str) -> dict[str, float]:
+    """Benchmark name to one figure of wall times, and that of CPU times, from pytest-benchmark's JSON."""
+    if not path.exists():
+        return {}
     found = {}
     for benchmark in json.loads(path.read_text())["benchmarks"]:
         name, more = _name(benchmark["fullname"]), benchmark["extra_info"]
-        found[name] = more["ratio"]
-        if "cpu_ratio" in more:
-            found[name + CPU] = more["cpu_ratio"]
+        if clock in more:
+            found[name] = more[clock]
+        if cpu in more:
+            found[name + CPU] = more[cpu]
     return found
 
 
@@ -84,69 +96,82 @@ def _node(name: str) -> str:
     return f"{SUITES}/test_{file}.py::test_{test}"
 
 
-def measure(version: Version, what: Sequence[str], keep: Path | None = None) -> dict[str, float]:
-    """One run of what pytest is told to run: its arguments."""
+def measure(what: Sequence[str], keep: Path | None = None) -> dict[str, float]:
+    """Ratios of this checkout's code in one run of what pytest is told to run: its arguments."""
+    version = versions.of_checkout()
     with tempfile.TemporaryDirectory() as folder:
         output = keep or Path(folder) / "benchmarks.json"
         run_suites(version, what, output)
-        return ratios(output)
+        return figures(output, "ratio", "cpu_ratio")
 
 
 class Beside:
-    """Measures benchmarks in an older version and in this one; both are laid out at the first call.
+    """Measures benchmarks in a commit's code and in this checkout's, in turns.
 
     Args:
-        commit: of the older version.
-        place: temporary folder.
+        commit: of the older code, which is laid out at the first call.
     """
 
-    def __init__(self, commit: str, place: Path) -> None:
-        self._commit, self._place = commit, place
+    def __init__(self, commit: str) -> None:
+        self._commit = commit
         self._versions: tuple[Version, Version] | None = None
         self._turn = 0
 
     def __call__(self, names: list[str]) -> dict[str, Pair]:
-        """One turn of each version: name to the older ratio and this one's."""
+        """One turn: name to the older code's best time and this one's."""
         if self._versions is None:
             print(f"{len(names)} measured beside {self._commit[:12]}: {', '.join(names)}", file=sys.stderr)
-            self._versions = lay_out(self._commit, self._place)
-        self._turn += 1
-        # Neither version is always the first.
+            self._versions = versions.of_commit(self._commit), versions.of_checkout()
         old, new = self._versions
-        found = {
-            version: measure(version, [_node(name) for name in names])
-            for version in ((old, new) if self._turn % 2 else (new, old))
-        }
+        self._turn += 1
+        # Neither is always the first.
+        order = (old, new) if self._turn % 2 else (new, old)
+        with tempfile.TemporaryDirectory() as folder:
+            found = {}
+            for version in order:
+                output = Path(folder) / f"{version.commit}.json"
+                run_suites(version, [_node(name) for name in names], output)
+                found[version] = figures(output, "best_s", "best_cpu_s")
         return {name: (found[old][name], found[new][name]) for name in found[new] if name in found[old]}
 
 
 def machine() -> dict[str, Any]:
     """What a baseline is valid for, and with which libraries it was made."""
     found = collect_provenance()
-    return {key: found[key] for key in ("cpu", "cores", "libraries")}
+    known = {key: found[key] for key in ("cpu", "cores", "libraries")}
+    return known | {"python": ".".join(map(str, sys.version_info[:2]))}
 
 
 def show(verdicts: Sequence[Verdict], moved: float, console: Console) -> None:
     """The machine's drift, and the table: what changed first, then the rest."""
     console.print(f"the machine's drift against its yardsticks, taken off: {moved - 1.0:+.0%}")
-    table = Table("", "benchmark", "change", "threshold", "turns", box=None, pad_edge=False)
+    table = Table("", "benchmark", "change", "turns", box=None, pad_edge=False)
     for v in sorted(verdicts, key=lambda v: (ORDER.index(v.sign), v.name)):
         change = "" if v.change is None else f"{v.change:+.0%}"
-        threshold = "" if v.threshold is None else f"{v.threshold:.0%}"
-        table.add_row(v.sign, f"{v.name}  {WORDS[v.sign]}".rstrip(), change, threshold, str(v.turns or ""))
+        table.add_row(v.sign, f"{v.name}  {WORDS[v.sign]}".rstrip(), change, str(v.turns or ""))
     console.print(table, markup=False)
+
+
+def unlike(path: Path) -> str:
+    """What about this machine's software is not that of a baseline; empty if nothing is."""
+    there, here = baseline.machine_of(path), machine()
+    return ", ".join(key for key in ("libraries", "python") if there.get(key) != here[key])
 
 
 def update(path: Path, runs: int, what: Sequence[str], fresh: bool) -> None:
     """Measure `runs` times and add that to the baseline; benchmarks that did not run keep their line."""
-    commit = committed()
+    commit = versions.committed()
     kept = {} if fresh or not path.exists() else baseline.read(path)
-    if kept and baseline.machine_of(path)["libraries"] != machine()["libraries"]:
-        sys.exit(f"{path.name} was measured with other versions of libraries; --fresh starts it anew")
+    if kept:
+        if different := unlike(path):
+            raise BaselineError(f"{path.name} was measured with other {different}; --fresh starts it anew")
+        versions.require(baseline.commit_of(path))
+        if not versions.same_code(baseline.commit_of(path)):
+            raise BaselineError(f"{path.name} holds the speed of other code; --fresh starts it anew")
     collected = {name: list(reference.ratios) for name, reference in kept.items()}
     for run in range(runs):
         print(f"run {run + 1} of {runs}", file=sys.stderr)
-        for name, ratio in measure(HEAD, what).items():
+        for name, ratio in measure(what).items():
             collected.setdefault(name, []).append(ratio)
         # After every run, so that one that is stopped leaves the others.
         references = {name: baseline.Reference(tuple(values)) for name, values in collected.items()}
@@ -172,6 +197,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--runs must be at least 1, got {given.runs}")
     if given.fresh and not given.update:
         parser.error("--fresh goes with --update: a comparison changes no baseline")
+    if given.fresh and given.expression and (given.baseline is None or given.baseline.exists()):
+        parser.error("--fresh drops the whole baseline, -k measures a part of it: choose one")
     path = given.baseline or baseline.FOLDER / f"{baseline.machine_class(machine())}.json"
     new = given.update and (given.fresh or not path.exists())
     if new and given.runs < 2:
@@ -184,7 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             update(path, given.runs, what, given.fresh)
             return 0
         return compare(path, what, given.json)
-    except VersionError as error:
+    except (VersionError, BaselineError) as error:
         print(error, file=sys.stderr)
         return USAGE
 
@@ -195,15 +222,16 @@ def compare(path: Path, what: Sequence[str], keep: Path | None) -> int:
         print(f"no baseline for this class of machines ({path.name}); --update makes one", file=sys.stderr)
         return USAGE
     commit = baseline.commit_of(path)
-    require(commit)
+    versions.require(commit)
+    if different := unlike(path):
+        print(f"note: the baseline was measured with other {different}", file=sys.stderr)
     references: Mapping[str, baseline.Reference] = baseline.read(path)
-    measured = measure(HEAD, what, keep)
+    measured = measure(what, keep)
     # Only a whole run can tell the machine's drift from a change.
     moved = drift(references, measured) if what == [SUITES] else 1.0
     if what != [SUITES]:
         references = {name: r for name, r in references.items() if name in measured}
-    with tempfile.TemporaryDirectory() as place:
-        verdicts = judge(references, measured, Beside(commit, Path(place)), moved)
+    verdicts = judge(references, measured, Beside(commit), moved)
     show(verdicts, moved, Console())
     slower = [v.name for v in verdicts if v.sign == "-"]
     if slower:

@@ -46,8 +46,8 @@ def markdown(result: dict[str, Any]) -> str:
         f"ABC makes {budget} simulations at a tolerance of {tolerance}; ours and NumPy's serve",
         "all observations, sbi makes them for each. The exact samplers' promise is 1e-9. MMD² is unbiased,",
         "with kernel `paper`, against the float64 reference sampler, its mean over ten published",
-        "observations. Contestants alternate within one run, in turns of 50 ms after an untimed call; ratios are",
-        "taken within each round, median and quartiles given. MiB: peak of one call.",
+        "observations. Contestants alternate within one run, in turns of 50 ms after an untimed call; ratios",
+        "are taken within each round, median and quartiles given. MiB: peak of one call.",
         "",
     ]
     if rows:

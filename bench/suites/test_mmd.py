@@ -27,7 +27,7 @@ def samples(batch: int, n: int, d: int) -> tuple[np.ndarray, np.ndarray]:
 
 def yardstick_of(shape: str) -> str:
     """What is over in some microseconds is Python's work, not the kernel's."""
-    return "interpreter" if shape == "tiny" else "cores"
+    return "interpreter" if shape == "tiny" else "threads"
 
 
 def check(x: np.ndarray, y: np.ndarray, kernel: str, backend: str) -> None:

@@ -63,7 +63,7 @@ def exact_posterior(tracked: Tracked, name: str, y: np.ndarray, n: int, backend:
 
     residual = fastinv.problem(name).simulate(call()) - y[:, None]
     assert np.abs(residual).max() < 1e-9
-    tracked(call, yardstick="cores")
+    tracked(call, yardstick="threads")
 
 
 @numba.njit
@@ -87,7 +87,7 @@ def test_abc(tracked: Tracked, name: str, mode: str) -> None:
     assert np.nanmedian(distance) < tolerance
     if mode == "tolerance":
         assert np.nanmax(distance) < tolerance + 1e-9
-    tracked(call, yardstick="cores")
+    tracked(call, yardstick="threads")
 
 
 def test_abc_users_simulator(tracked: Tracked) -> None:
@@ -100,7 +100,7 @@ def test_abc_users_simulator(tracked: Tracked) -> None:
     x = call()
     image = np.stack([x[..., 0] + 2.0 * x[..., 1], x[..., 0] - x[..., 1]], axis=-1)
     assert np.nanmax(np.linalg.norm(image - y[:, None], axis=-1)) < 0.05 + 1e-9
-    tracked(call, yardstick="cores")
+    tracked(call, yardstick="threads")
 
 
 def test_chains(tracked: Tracked) -> None:
@@ -110,4 +110,4 @@ def test_chains(tracked: Tracked) -> None:
         return mcmc_kinematics(y, 100, seed=0).x
 
     assert np.abs(fastinv.problem("kinematics").simulate(call()) - y[:, None]).max() < 1e-9
-    tracked(call, yardstick="cores")
+    tracked(call, yardstick="threads")

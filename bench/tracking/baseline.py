@@ -13,6 +13,10 @@ from typing import Any
 FOLDER = Path(__file__).parents[1] / "baselines"
 
 
+class BaselineError(Exception):
+    """A file that is no baseline; the message says what helps."""
+
+
 @dataclass(frozen=True)
 class Reference:
     """What one benchmark is compared with: its ratios of repeated runs, each in a process of its own.
@@ -32,6 +36,11 @@ class Reference:
     def noise(self) -> float:
         """Half the distance between largest and smallest ratio, relative to the median."""
         return (max(self.ratios) - min(self.ratios)) / (2 * self.ratio)
+
+    @property
+    def low(self) -> float:
+        """Lower quartile: what most runs reach, and no single one decides."""
+        return sorted(self.ratios)[(len(self.ratios) - 1) // 4]
 
     @property
     def best(self) -> float:
@@ -54,18 +63,31 @@ def machine_class(provenance: dict[str, Any]) -> str:
 
 def read(path: Path) -> dict[str, Reference]:
     """Benchmark name to reference."""
-    return {name: Reference(tuple(r)) for name, r in json.loads(path.read_text())["benchmarks"].items()}
+    return {name: Reference(tuple(r)) for name, r in _content(path)["benchmarks"].items()}
 
 
 def machine_of(path: Path) -> dict[str, Any]:
     """The machine and the libraries that a file was measured with."""
-    found: dict[str, Any] = json.loads(path.read_text())["machine"]
+    found: dict[str, Any] = _content(path)["machine"]
     return found
 
 
 def commit_of(path: Path) -> str:
     """The commit whose code a file holds the speed of."""
-    return str(json.loads(path.read_text())["commit"])
+    return str(_content(path)["commit"])
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+    except ValueError as error:
+        raise BaselineError(f"{path.name} is no baseline ({error}); --update --fresh measures one") from None
+    if missing := {"machine", "commit", "benchmarks"} - set(found):
+        raise BaselineError(
+            f"{path.name} lacks {', '.join(sorted(missing))}: another version wrote it; --update --fresh "
+            "measures one"
+        )
+    return found
 
 
 def write(path: Path, machine: dict[str, Any], commit: str, references: Mapping[str, Reference]) -> None:
@@ -74,4 +96,8 @@ def write(path: Path, machine: dict[str, Any], commit: str, references: Mapping[
     rounded = {name: [float(f"{r:.4g}") for r in found.ratios] for name, found in sorted(references.items())}
     lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(values)}" for name, values in rounded.items())
     head = json.dumps(machine, indent=1).replace("\n", "\n ")
-    path.write_text(f'{{\n "machine": {head},\n "commit": "{commit}",\n "benchmarks": {{\n{lines}\n }}\n}}\n')
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(
+        f'{{\n "machine": {head},\n "commit": "{commit}",\n "benchmarks": {{\n{lines}\n }}\n}}\n'
+    )
+    unfinished.replace(path)

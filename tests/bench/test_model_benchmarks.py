@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import warm
 
 BENCH = Path(__file__).parents[2] / "bench"
 
 
-def run(*command: str, cwd: Path | None = None, interpret: str = "0") -> subprocess.CompletedProcess[str]:
-    environment = {
-        **os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "TRITON_INTERPRET": interpret
-    }  # fmt: skip
-    return subprocess.run(
-        [sys.executable, *command], env=environment, capture_output=True, text=True, timeout=240, cwd=cwd
-    )
+def output_of(code: str, interpret: str = "0") -> str:
+    """What code prints in a process of its own."""
+    own = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "TRITON_INTERPRET": interpret}
+    # Triton reads the variable when it is imported.
+    begin = warm.start if interpret == "0" else warm.cold
+    process = begin(code, (), BENCH, {**os.environ, **own})
+    try:
+        out, err = process.communicate(timeout=240)
+        assert process.returncode == 0, err
+        return out
+    finally:
+        warm.end(process)
 
 
-# One process for several calls: starting torch takes longer than they do.
 SMALL = """
 import contextlib, io, json, sys
 sys.path.insert(0, {bench!r})
@@ -48,9 +51,8 @@ def call(*arguments):
 
 def gpu_models(calls: str, interpret: str = "0") -> list[tuple[int, str, str]]:
     """Exit code, output and errors of each call."""
-    done = run("-c", SMALL.format(bench=str(BENCH), calls=calls), interpret=interpret)
-    assert done.returncode == 0, done.stderr
-    return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
+    said = output_of(SMALL.format(bench=str(BENCH), calls=calls), interpret)
+    return [tuple(json.loads(line)) for line in said.splitlines()]
 
 
 def test_models_are_measured_in_pieces(tmp_path: Path) -> None:
@@ -144,15 +146,14 @@ for fused in (mode("fused", 0.1, 0.1), mode("fused", 0.15, 0.1), ModeProfile("fu
     print(*gpu_models.verdicts(profile("cinn", eager, graph, fused)), sep="\\n")
 print(gpu_models.verdicts(profile("iresnet", eager, ModeProfile("cudagraph", "unavailable"))))
 """
-    done = run("-c", code)
-    assert done.returncode == 0, done.stderr
+    said = output_of(code)
     common = [
         "1000 samples captured: 0.25 ms (to reach: 0.3 ms), reached",
         "one sample, eager over captured: 4x (to reach: 5x), not reached",
     ]
     gain = "1000 samples, captured over fused at least: {}x (to reach: 1.5x), {}reached"
     wanted = [*common, gain.format("2.05", ""), *common, gain.format("1.36", "not "), *common, "[]"]
-    assert done.stdout.splitlines() == wanted
+    assert said.splitlines() == wanted
 
 
 def test_cpu_models_writes_its_page(tmp_path: Path) -> None:
@@ -167,8 +168,7 @@ cpu_models.SMALL = cpu_models.LARGE = Preset("tiny", 5000, 2000, 100, 1, 8, 50)
 cpu_models.PLAN = Plan(min_repeats=2, max_repeats=3, max_warmup=2, budget_s=0.01)
 sys.exit(cpu_models.main())
 """
-    done = run("-c", code)
-    assert done.returncode == 0, done.stderr
+    said = output_of(code)
     page = (tmp_path / "result.md").read_text()
     assert "products alone" in page
-    assert page.strip() in done.stdout
+    assert page.strip() in said

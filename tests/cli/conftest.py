@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+import warm
 
 from fastinv.presets import PRESETS, Preset
 
@@ -59,29 +58,23 @@ def _tiny(
     torch.set_num_threads(threads)
 
 
-Start = Callable[..., "subprocess.Popen[str]"]
+Start = Callable[..., warm.Process]
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     """Start `fastinv ARGUMENTS` in a process of its own, in the test's folder."""
-    processes: list[subprocess.Popen[str]] = []
+    processes: list[warm.Process] = []
 
-    def run(*arguments: str, start_new_session: bool = False, **environment: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-c", MAIN, *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=start_new_session,
-        )
+    def run(
+        *arguments: str, new_session: bool = False, cold: bool = False, **environment: str
+    ) -> warm.Process:
+        begin = warm.cold if cold else warm.start
+        everything = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+        process = begin(MAIN, arguments, tmp_path, everything, new_session=new_session)
         processes.append(process)
         return process
 
     yield run
     for process in processes:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+        warm.end(process)

@@ -9,12 +9,12 @@ import os
 import re
 import signal
 import sqlite3
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from typer.testing import CliRunner, Result
 
 import fastinv.runner.stages as stages
@@ -191,7 +191,7 @@ def test_a_named_run_refuses_other_settings() -> None:
 
 def test_streams_without_unicode(start: Any) -> None:
     cli(*BENCH, "--model", "mdn")
-    process = start(*BENCH, "--model", "mdn", PYTHONIOENCODING="ascii")
+    process = start(*BENCH, "--model", "mdn", PYTHONIOENCODING="ascii", cold=True)
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 0
     assert "floor" in out
@@ -199,7 +199,7 @@ def test_streams_without_unicode(start: Any) -> None:
     assert "?" not in out
 
 
-def wait_for(condition: Any, process: subprocess.Popen[str], seconds: float = 120.0) -> None:
+def wait_for(condition: Any, process: warm.Process, seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, process.communicate()
@@ -239,7 +239,7 @@ def test_a_stopped_run_saves_and_shows_what_is_finished(start: Any, number: int,
         assert {s.status for s in run.stages().values()} == {"done"}
 
 
-def children(process: subprocess.Popen[str]) -> list[int]:
+def children(process: warm.Process) -> list[int]:
     """Processes that a process started and that live."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
@@ -255,7 +255,7 @@ def children(process: subprocess.Popen[str]) -> list[int]:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_run_with_jobs_leaves_no_process(start: Any, number: int) -> None:
-    process = start(*LONG, "--model", "inn", "--model", "mdn", "--jobs", "2", start_new_session=True)
+    process = start(*LONG, "--model", "inn", "--model", "mdn", "--jobs", "2", new_session=True)
     wait_for(lambda: running_stage() is not None and running_stage()[1] == "train", process)
     workers = children(process)
     assert len(workers) >= 2

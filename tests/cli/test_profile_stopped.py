@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from typer.testing import CliRunner, Result
 
 import fastinv
@@ -62,7 +62,7 @@ def points(run: Path, model: str) -> list[list[int]]:
     return [[point["batch"] for point in mode["points"]] for mode in found["modes"]]
 
 
-def stop(process: subprocess.Popen[str], step: str, how: signal.Signals) -> tuple[str, str]:
+def stop(process: warm.Process, step: str, how: signal.Signals) -> tuple[str, str]:
     """Wait until a step is announced, and send a signal."""
     assert process.stderr is not None
     before = ""

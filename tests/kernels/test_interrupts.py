@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
+from pathlib import Path
 
 import pytest
+import warm
 
 from fastinv.kernels import available_backends
 
@@ -70,19 +70,13 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_ctrl_c_is_answered(case: str) -> None:
+def test_ctrl_c_is_answered(case: str, tmp_path: Path) -> None:
     """Within a second where the machine is free; ten are allowed, since it may be busy."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", *CASES[case]],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    code, *arguments = CASES[case]
+    process = warm.start(code, tuple(arguments), tmp_path, {**os.environ, "OMP_NUM_THREADS": "1"})
     try:
-        assert process.stdout is not None
         first = process.stdout.readline()
-        assert first.startswith("working"), process.stderr.read() if process.stderr else ""
+        assert first.startswith("working"), process.stderr.read()
         time.sleep(0.2)  # into the first rounds
         assert process.poll() is None
         pressed = time.monotonic()
@@ -90,7 +84,6 @@ def test_ctrl_c_is_answered(case: str) -> None:
         _, errors = process.communicate(timeout=10.0)
         print(f"{case}: answered after {time.monotonic() - pressed:.2f} s")
     finally:
-        process.kill()
-        process.wait()
+        warm.end(process)
     assert "KeyboardInterrupt" in errors
     assert process.returncode != 0
