@@ -15,7 +15,7 @@ from fastinv.runner.events import StageProgress
 from fastinv.runner.truth import Reference, block_seed
 from fastinv.scoring import posterior_errors, resimulation_errors
 from fastinv.store import DRAW, IN_MODE, ModelFacts, StageKey, StageResult, TimingRow
-from fastinv.timing import Timing, measure, measure_all
+from fastinv.timing import Plan, Timing, measure, measure_all
 
 if TYPE_CHECKING:
     from fastinv.models import PosteriorModel
@@ -26,6 +26,8 @@ Sampler = Callable[[slice], FloatArray]
 OnProgress = Callable[[StageProgress], None]
 
 TIMED_SAMPLES = 1000
+# How long and how exactly a row is timed.
+PLAN = Plan()
 
 
 class SamplesNotFiniteError(ValueError):
@@ -115,7 +117,7 @@ def score(
 def time_draws(draw: Callable[[], object], device: str) -> StageResult:
     """Measure how long it takes to draw 1000 samples for one observation."""
     started = time.monotonic()
-    row = _timing_row(DRAW, measure(draw, device=device))
+    row = _timing_row(DRAW, measure(draw, device=device, plan=PLAN))
     return StageResult(time.monotonic() - started, timings=(row,))
 
 
@@ -148,7 +150,7 @@ def time_model(model: PosteriorModel, y: FloatArray, device: str) -> StageResult
             continue
         if check(sampler, model).passed:
             samplers[mode] = sampler
-    found = measure_all(samplers, device=device)
+    found = measure_all(samplers, device=device, plan=PLAN)
     rows = tuple(_timing_row(f"{DRAW}{IN_MODE}{mode}", timing) for mode, timing in found.items())
     return StageResult(time.monotonic() - started, timings=(*whole.timings, *rows))
 

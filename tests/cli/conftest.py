@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import warm
+from brisk import BRISK
 
 from fastinv.presets import PRESETS, Preset
 
@@ -39,8 +40,18 @@ if "KILL_AT" in os.environ:
 exec(os.environ.get("PREAMBLE", ""))
 import fastinv.cli.bench
 fastinv.cli.bench.draw_quickly = lambda folder, changed: None
+import fastinv.runner.stages
+from fastinv.timing import Plan
+fastinv.runner.stages.PLAN = {BRISK!r}
 fastinv.cli.main()
 """
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _brisk_timing() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fastinv.runner.stages.PLAN", BRISK)
+        yield
 
 
 @pytest.fixture(autouse=True)

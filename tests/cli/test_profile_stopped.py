@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import warm
+from brisk import BRISK
 from typer.testing import CliRunner, Result
 
 import fastinv
@@ -25,17 +26,17 @@ from fastinv.timing.roofline import Machine
 MODES = ("--mode", "eager", "--mode", "packed")
 PROFILE = ("profile", "-m", "cvae", "-m", "mdn", *MODES, "--device", "cpu", "--run", "mine")
 # What other processes do before they start: measure briefly. HANG names the step that never ends.
-PREAMBLE = """
+PREAMBLE = f"""
 import time
 import fastinv.timing.profile as profile, fastinv.timing.roofline as roofline
 from fastinv.timing import Plan
-brisk = Plan(min_repeats=2, max_repeats=3, max_warmup=2, budget_s=0.01)
+brisk = {BRISK!r}
 profile.Plan, profile._LONG = lambda **how: brisk, brisk
-roofline._SIZE, roofline._BYTES = {"cpu": 256}, {"cpu": 8 << 20}
+roofline._SIZE, roofline._BYTES = {{"cpu": 256}}, {{"cpu": 8 << 20}}
 step = profile._Profiler._step
 def hanging(self, what):
     step(self, what)
-    while f"{self.model.spec.model}: {what}" == os.environ.get("HANG"):
+    while self.model.spec.model + ": " + what == os.environ.get("HANG"):
         time.sleep(0.05)
 profile._Profiler._step = hanging
 """
@@ -124,9 +125,8 @@ def test_killed_it_keeps_what_was_measured(run: Path, start: Callable[..., Any])
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What this process measures, step by step, and briefly."""
-    brisk = Plan(min_repeats=2, max_repeats=3, max_warmup=2, budget_s=0.01)
-    monkeypatch.setattr(profile, "Plan", lambda **how: brisk)
-    monkeypatch.setattr(profile, "_LONG", brisk)
+    monkeypatch.setattr(profile, "Plan", lambda **how: BRISK)
+    monkeypatch.setattr(profile, "_LONG", BRISK)
     monkeypatch.setattr("fastinv.timing.roofline._SIZE", {"cpu": 256})
     monkeypatch.setattr("fastinv.timing.roofline._BYTES", {"cpu": 8 << 20})
     seen: list[str] = []

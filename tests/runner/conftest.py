@@ -6,11 +6,19 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from brisk import BRISK
 
 from fastinv.presets import Preset
 from fastinv.runner import BenchSettings
 
 TINY = Preset("tiny", 5000, 2000, 100, 1, 8, 50)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _brisk_timing() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fastinv.runner.stages.PLAN", BRISK)
+        yield
 
 
 @pytest.fixture
