@@ -25,7 +25,7 @@ def compiled(x):
 @numba.njit
 def slow(x):
     total = x[0]
-    for i in range(200_000):
+    for i in range(60_000):
         total += math.sin(total + i)
     return total
 
