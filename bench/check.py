@@ -27,20 +27,16 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from tracking import baseline, versions
+from tracking.baseline import BaselineError
+from tracking.fixture import INJECT
+from tracking.verdict import CPU, Pair, Verdict, drift, judge
+from tracking.versions import Version, VersionError
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent
+from fastinv.store.provenance import collect_provenance
+
+ROOT = Path(__file__).resolve().parents[1]
 SUITES = "bench/suites"
-sys.path.insert(0, str(HERE))
-
-from tracking import baseline, versions  # noqa: E402
-from tracking.baseline import BaselineError  # noqa: E402
-from tracking.fixture import INJECT  # noqa: E402
-from tracking.verdict import CPU, Pair, Verdict, drift, judge  # noqa: E402
-from tracking.versions import Version, VersionError  # noqa: E402
-
-from fastinv.store.provenance import collect_provenance  # noqa: E402
-
 REGRESSION, USAGE = 3, 2
 NO_TESTS = 5  # pytest's exit code
 WORDS = {
@@ -228,8 +224,9 @@ def compare(path: Path, what: Sequence[str], keep: Path | None) -> int:
     references: Mapping[str, baseline.Reference] = baseline.read(path)
     measured = measure(what, keep)
     # Only a whole run can tell the machine's drift from a change.
-    moved = drift(references, measured) if what == [SUITES] else 1.0
-    if what != [SUITES]:
+    whole = what == [SUITES]
+    moved = drift(references, measured) if whole else 1.0
+    if not whole:
         references = {name: r for name, r in references.items() if name in measured}
     verdicts = judge(references, measured, Beside(commit), moved)
     show(verdicts, moved, Console())

@@ -26,6 +26,7 @@ def output_of(code: str, interpret: str = "0") -> str:
         warm.end(process)
 
 
+# One process for several calls: starting torch takes longer than they do.
 SMALL = """
 import contextlib, io, json, sys
 sys.path.insert(0, {bench!r})

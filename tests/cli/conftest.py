@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 import warm
-from brisk import BRISK
+from brisk import BRISK, brisk_rows
 
 from fastinv.presets import PRESETS, Preset
+
+__all__ = ["brisk_rows"]
 
 TINY = Preset("tiny", 5000, 2000, 100, 1, 8, 50)
 
@@ -45,13 +47,6 @@ from fastinv.timing import Plan
 fastinv.runner.stages.PLAN = {BRISK!r}
 fastinv.cli.main()
 """
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _brisk_timing() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fastinv.runner.stages.PLAN", BRISK)
-        yield
 
 
 @pytest.fixture(autouse=True)

@@ -257,7 +257,7 @@ def children(process: warm.Process) -> list[int]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_run_with_jobs_leaves_no_process(start: Any, number: int) -> None:
     process = start(*LONG, "--model", "inn", "--model", "mdn", "--jobs", "2", new_session=True, cold=True)
-    wait_for(lambda: running_stage() is not None and running_stage()[1] == "train", process)
+    wait_for(lambda: (running_stage() or ("", ""))[1] == "train", process)
     workers = children(process)
     assert len(workers) >= 2
     # A terminal's Ctrl-C reaches every process of the group.

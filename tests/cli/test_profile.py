@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from brisk import BRISK
 from typer.testing import CliRunner, Result
 
 import fastinv
 from fastinv.cli.app import app
 from fastinv.models import load, save
 from fastinv.models.exporting import ExportError, export_model, load_exported
-from fastinv.timing import Plan, kernels, profile
+from fastinv.timing import kernels, profile
 
 
 def cli(*arguments: str) -> Result:
@@ -22,10 +23,9 @@ def cli(*arguments: str) -> Result:
 
 @pytest.fixture(autouse=True)
 def _brisk(monkeypatch: pytest.MonkeyPatch) -> None:
-    brisk = Plan(min_repeats=2, max_repeats=3, max_warmup=2, budget_s=0.01)
     for measuring in (profile, kernels):
-        monkeypatch.setattr(measuring, "Plan", lambda **how: brisk)
-    monkeypatch.setattr(profile, "_LONG", brisk)
+        monkeypatch.setattr(measuring, "Plan", lambda **how: BRISK)
+    monkeypatch.setattr(profile, "_LONG", BRISK)
     monkeypatch.setattr("fastinv.runner.profiling.OBSERVATIONS", 5)
     monkeypatch.setattr("fastinv.timing.roofline._SIZE", {"cpu": 256})
     monkeypatch.setattr("fastinv.timing.roofline._BYTES", {"cpu": 8 << 20})

@@ -15,20 +15,15 @@ from typing import Any
 
 import pytest
 import torch
-from brisk import BRISK
+from brisk import brisk_rows
 
 from fastinv.presets import Preset
 from fastinv.runner import BenchSettings, run_benchmark
 from fastinv.store import RunWriter
 
+__all__ = ["brisk_rows"]
+
 MODELS = ("inn", "cinn", "mdn")
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _brisk_timing() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fastinv.runner.stages.PLAN", BRISK)
-        yield
 
 
 @pytest.fixture(scope="session")

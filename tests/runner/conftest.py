@@ -6,19 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from brisk import BRISK
+from brisk import brisk_rows
 
 from fastinv.presets import Preset
 from fastinv.runner import BenchSettings
 
+__all__ = ["brisk_rows"]
+
 TINY = Preset("tiny", 5000, 2000, 100, 1, 8, 50)
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _brisk_timing() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fastinv.runner.stages.PLAN", BRISK)
-        yield
 
 
 @pytest.fixture

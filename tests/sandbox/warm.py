@@ -147,9 +147,9 @@ class _Stream:
 
 
 def _read(stream: TextIO, text: list[str]) -> None:
-    if not stream.closed:
-        with stream:
-            text.append(stream.read())
+    # Closed by the reader of an earlier call, perhaps one that ran out of time and is reading still.
+    with contextlib.suppress(ValueError), stream:
+        text.append(stream.read())
 
 
 def _run(
