@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastinv.cli.errors import UsageError
+from fastinv.replacing import replacing
 
 if TYPE_CHECKING:
     from fastinv.reports import ProblemResult
@@ -97,15 +97,8 @@ def write_file(path: Path, content: bytes) -> None:
         if path.exists() and not path.is_file():
             path.write_bytes(content)  # a device or a pipe, such as /dev/stderr
             return
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
-        try:
-            temporary.write_bytes(content)
-            temporary.chmod(0o666 & ~_umask())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        with replacing(path) as unfinished:
+            unfinished.write_bytes(content)
 
 
 def export_all(results: Sequence[ProblemResult], targets: Sequence[Target]) -> None:
@@ -124,9 +117,3 @@ def _form(name: str, forms: Sequence[str]) -> str:
         accepted = ", ".join(f".{form}" for form in forms)
         raise ValueError(f"cannot tell the format of {name!r}: accepted extensions are {accepted}")
     return extension
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

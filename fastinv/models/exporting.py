@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +12,7 @@ from torch import Tensor, nn
 
 from fastinv.models.base import PosteriorModel
 from fastinv.names import UnknownNameError
+from fastinv.replacing import replacing
 
 Form = Literal["program", "aot"]
 # Largest difference from eager on the same noise, in prior standard deviations.
@@ -66,21 +65,13 @@ def export_model(model: PosteriorModel, path: str | Path, *, n: int = 1000, form
         raise ExportError(f"model {model.info.name!r} has no network to export")
     y = torch.as_tensor(model.problem.observations(2)[:1], dtype=torch.float32, device=model.device)
     noise = torch.randn(1, n, model.noise_width, generator=torch.Generator().manual_seed(0)).to(model.device)
-    path = Path(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".pt2")
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with replacing(Path(path)) as temporary:
         _write(Drawing(model.eval()), (y, noise), temporary, form, model.info.name)
         difference = _difference(model, load_exported(temporary, form), n)
         if not difference <= TOLERANCE:
             raise ExportError(
                 f"the package of model {model.info.name!r} is off by {difference:.2g} standard deviations"
             )
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return difference
 
 

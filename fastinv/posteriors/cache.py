@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fastinv.replacing import replacing
 
 FloatArray = NDArray[np.float64]
 
@@ -44,21 +46,11 @@ def save(path: Path, samples: FloatArray) -> None:
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    temporary = None
-    try:
+    # A cache that cannot be written costs the next run some seconds, nothing else.
+    with suppress(OSError, SafetensorError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-            temporary = Path(file.name)
-        save_file({_TENSOR: samples}, temporary, metadata={"sha256": _checksum(samples)})
-        temporary.replace(path)
-    except (OSError, SafetensorError):
-        # A cache that cannot be written costs the next run some seconds, nothing else.
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-    except BaseException:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise
+        with replacing(path) as temporary:
+            save_file({_TENSOR: samples}, temporary, metadata={"sha256": _checksum(samples)})
 
 
 def _checksum(samples: FloatArray) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from fastinv.runner.desk import Desk, RowKey
 from fastinv.runner.engines import Engine, start_engine
 from fastinv.runner.events import Note, OnEvent
-from fastinv.runner.row import RowTask, training_file, weights_file
+from fastinv.runner.row import RowTask, discard, training_file, weights_file
 from fastinv.runner.settings import BenchSettings
 from fastinv.store import FLOOR, STAGES, RunWriter, StageKey
 
@@ -97,7 +97,7 @@ class _Plan:
         self.store.forget(keys)
         for key in keys:
             for file in (training_file, weights_file):
-                file(self.store.checkpoints, key).unlink(missing_ok=True)
+                discard(file(self.store.checkpoints, key))
 
     def carry_out(self, engine: Engine, on_event: OnEvent) -> None:
         """Do what is due; an engine that does several rows at once gets many at a time."""

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fastinv.replacing import remove_unfinished
 from fastinv.runner.events import OnEvent, StageFailed, StageFinished, StageStarted
 from fastinv.runner.messages import Began, Broke, Described, Ended, Message, ScoredUnder
-from fastinv.runner.row import training_file
+from fastinv.runner.row import discard, training_file, weights_file
 from fastinv.store import RunWriter, StageKey, StageResult
 
 RowKey = tuple[str, str, int]
@@ -55,7 +56,8 @@ class Desk:
         self.computed += 1
         self.on_event(StageFinished(key, result.seconds, _headline(result)))
         if key.stage == "train":
-            training_file(self.store.checkpoints, key).unlink(missing_ok=True)
+            discard(training_file(self.store.checkpoints, key))
+            remove_unfinished(weights_file(self.store.checkpoints, key))
 
 
 def _headline(result: StageResult) -> dict[str, float]:

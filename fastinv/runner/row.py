@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from fastinv.problems import PluginError
 from fastinv.problems import problem as problem_by_name
+from fastinv.replacing import remove_unfinished
 from fastinv.runner import stages
 from fastinv.runner.events import Note, StageProgress
 from fastinv.runner.messages import Began, Broke, Deliver, Described, Ended, ScoredUnder
@@ -69,6 +70,12 @@ def weights_file(checkpoints: Path, key: StageKey) -> Path:
 def training_file(checkpoints: Path, key: StageKey) -> Path:
     """Where a row's training keeps its place."""
     return checkpoints / f"{key.problem}-{key.model}-seed{key.seed}.training.safetensors"
+
+
+def discard(file: Path) -> None:
+    """Remove a checkpoint, and what a process that was killed while it wrote it has left."""
+    file.unlink(missing_ok=True)
+    remove_unfinished(file)
 
 
 class Workbench:

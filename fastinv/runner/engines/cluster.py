@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 import fastinv
+from fastinv.replacing import replacing
 from fastinv.runner.engines.base import RETRIES
 from fastinv.runner.events import Note, StageProgress
 from fastinv.runner.messages import Began, Broke, Deliver, Message
@@ -143,7 +144,8 @@ class Cluster:
             found: Yield = future.result()
             if found.weights is not None:
                 task.checkpoints.mkdir(parents=True, exist_ok=True)
-                _replace(task.weights, found.weights)
+                with replacing(task.weights) as unfinished:
+                    unfinished.write_bytes(found.weights)
             for message in found.messages:
                 if not (isinstance(message, Began) and message.key in row.begun):
                     self._deliver(message)
@@ -224,13 +226,6 @@ def _own_cache(wanted: Path | None) -> Path | None:
     from fastinv.posteriors import cache_folder
 
     return None if wanted is None else cache_folder()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file so that no reader ever sees half of it."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
-        file.write(content)
-    Path(file.name).replace(path)
 
 
 def _connect(address: str) -> Any:
