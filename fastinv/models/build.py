@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from fastinv.models.base import ModelSpec, PosteriorModel
 from fastinv.models.chart import Chart, statistics
@@ -92,6 +93,15 @@ def count_parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
+class _NothingDrawn(TorchFunctionMode):
+    """No random values, for parameters to count: on the meta device, torch imports its compiler for them."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        return (torch.empty if func is torch.randn else func)(*args, **(kwargs or {}))
+
+
 def solve_width(make: Callable[[float], Family], parameters: int, spec: ModelSpec) -> float:
     """The width at which the family has `parameters` parameters, to 3% of the whole budget.
 
@@ -100,7 +110,7 @@ def solve_width(make: Callable[[float], Family], parameters: int, spec: ModelSpe
     """
 
     def size(width: float) -> int:
-        with torch.device("meta"):
+        with torch.device("meta"), _NothingDrawn():
             return count_parameters(make(width))
 
     smallest = size(MIN_WIDTH)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,7 +134,11 @@ class ReferenceSource:
 
 
 class CompiledSource:
-    """A user's @njit simulator and a compiled prior, fused into one loop."""
+    """A user's @njit simulator and a compiled prior, fused into one loop.
+
+    The loop in SIMD that can tell which draw of a block has raised is compiled once one has: most simulators
+    never raise, and it takes as long again.
+    """
 
     parallel = True
 
@@ -143,25 +147,27 @@ class CompiledSource:
         self._key = split_seed(seed)
         write = compiled_prior(prior if is_compiled(prior) else tuple(prior))
         self._draw = _drawing(write)
-        self._simulate = self._compiled(write, simulator)
+        self._functions = write, simulator
+        # Together, as threads read and replace them.
+        self._simulate = self._compiled()
 
-    def _compiled(self, write: Any, simulator: Any) -> Any:
-        """The fused loop in SIMD, or else row by row; compiled by its first call."""
+    def _compiled(self) -> tuple[Any, bool]:
+        """The fused loop, compiled by its first call, and whether it can tell blocks of draws alone apart."""
         from numba.core.errors import NumbaError
 
         arguments = 0, *self._key, self.dim_x, np.empty((self.dim_y, 1)), _counter()
         # Whatever keeps a function from being compiled into a loop, it may still be called from one.
         with contextlib.suppress(Exception):
-            loop = _fused(write, simulator, True)
+            loop = _fused(*self._functions, "blocks")
             if loop(*arguments) == 0:
-                return loop
-        loop = _fused(write, simulator, False)
+                return loop, True
+        loop = _fused(*self._functions, "rows")
         try:
             status = loop(*arguments)
         except NumbaError as error:
             raise not_compilable("simulator", error) from error
         self._check(status)
-        return loop
+        return loop, False
 
     def _check(self, status: int) -> None:
         if status:
@@ -173,7 +179,14 @@ class CompiledSource:
 
     def simulate(self, first: int, count: int) -> tuple[NDArray[Any], int]:
         y, raised = np.empty((self.dim_y, count)), _counter()
-        self._check(self._simulate(first, *self._key, self.dim_x, y, raised))
+        arguments = first, *self._key, self.dim_x, y, raised
+        loop, blocks_alone = self._simulate
+        self._check(loop(*arguments))
+        if raised[0] and blocks_alone:
+            loop = _fused(*self._functions, "blocks, then rows")
+            raised[0] = 0
+            self._check(loop(*arguments))
+            self._simulate = loop, False
         return y, int(raised[0])
 
     def draw(self, number: Numbers) -> tuple[FloatArray, None]:
@@ -215,11 +228,17 @@ def compiled_prior(prior: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=COMPILED)
-def _fused(write: Any, simulator: Any, vectorised: bool) -> Any:
+def _fused(write: Any, simulator: Any, how: Literal["blocks", "blocks, then rows", "rows"]) -> Any:
+    """A loop over draws. That of blocks alone makes all draws of a block fail if one does."""
     from fastinv.kernels.rejection.numba_cpu import abc_users
 
-    block = abc_users.make_block(simulator) if vectorised else None
-    return abc_users.make_simulate(write, simulator, block)
+    if how == "rows":
+        return abc_users.make_simulate(write, abc_users.make_rows(simulator))
+    block = abc_users.make_block(simulator)
+    if block is None:
+        raise TypeError("calls of the simulator cannot be replaced by its code")
+    by_rows = abc_users.all_fail if how == "blocks" else abc_users.make_rows(simulator)
+    return abc_users.make_simulate(write, abc_users.with_rows(block, by_rows))
 
 
 @functools.lru_cache(maxsize=COMPILED)

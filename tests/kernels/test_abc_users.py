@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numba
@@ -165,6 +166,24 @@ def bounds_checked(x):
 @numba.njit
 def on_arrays(x):
     return np.sin(40.0 * x[:1]) + np.cos(x[1:2])
+
+
+def test_threads_that_meet_the_first_draw_that_raises_at_once_agree() -> None:
+    """The loop that tells such draws apart is compiled then; until it is, whole blocks of theirs count."""
+
+    @numba.njit
+    def seldom(x):
+        if x[0] > 0.995:
+            raise ValueError("too high")
+        return x[0]
+
+    source = CompiledSource(seldom, (Uniform(0.0, 1.0),), 1, 1, 0)
+    with ThreadPoolExecutor(4) as threads:
+        parts = list(threads.map(lambda part: source.simulate(1000 * part, 1000), range(8)))
+    y = np.concatenate([y[0] for y, _ in parts])
+    x = source.draw(np.arange(8000))[0][:, 0]
+    np.testing.assert_array_equal(y, np.where(x > 0.995, np.nan, x))
+    assert sum(raised for _, raised in parts) == (x > 0.995).sum() > 8
 
 
 @pytest.mark.parametrize("simulator", [wave, with_options, with_signature, bounds_checked, on_arrays])

@@ -212,32 +212,36 @@ def make_block(simulator: Any) -> Any:
     return over_block
 
 
-def make_simulate(prior: Any, simulator: Any, block: Any) -> Any:
+@numba.njit(cache=True, nogil=True)
+def all_fail(x, out, failed):
+    """In place of a function of `make_rows`, whose compilation takes a second: no column is any good."""
+    failed[:] = True
+    return True
+
+
+def with_rows(block: Any, by_rows: Any) -> Any:
+    """A function of `make_block` that goes row by row, as one of `make_rows`, where it raises."""
+
+    @numba.njit(nogil=True)
+    def run(x, out, failed):
+        try:
+            fits = block(x, out)
+        except Exception:
+            fits = by_rows(x, out, failed)
+        return fits
+
+    return run
+
+
+def make_simulate(prior: Any, run: Any) -> Any:
     """The fused loop: (first, k0, k1, d_x, y (d_y, n), counts) -> status.
 
     Rows that raise become NaN; `counts` takes how many did.
 
     Args:
         prior: of whole blocks.
-        simulator: of a row.
-        block: of `make_block`, None to go row by row.
+        run: the simulator over columns, of `make_rows` or `with_rows`.
     """
-    by_rows = make_rows(simulator)
-    if block is None:
-
-        @numba.njit(nogil=True)
-        def run(x, out, failed):
-            return by_rows(x, out, failed)
-
-    else:
-
-        @numba.njit(nogil=True)
-        def run(x, out, failed):
-            try:
-                fits = block(x, out)
-            except Exception:
-                fits = by_rows(x, out, failed)
-            return fits
 
     @numba.njit(nogil=True)
     def simulate(first, k0, k1, dim_x, y, raised):
