@@ -21,7 +21,19 @@ from typing import Any, Protocol, TextIO
 
 LONG = 1000.0  # seconds; a test has less
 # No thread may live when the process forks, so what starts some (a kernel's first call) is not called here.
-PRELOADED = ["fastinv.cli", "fastinv.cli.bench", "fastinv.runner", "fastinv.models", "numba", "torch"]
+PRELOADED = [
+    *(
+        "numba",
+        "torch",
+        "scipy.special",
+        "fastinv.cli",
+        "fastinv.cli.bench",
+        "fastinv.runner",
+        "fastinv.models",
+    ),
+    *("fastinv.problems.kinematics", "fastinv.problems.ballistics", "fastinv.posteriors", "fastinv.training"),
+    *("fastinv.kernels.rejection.op", "fastinv.kernels.mmd", "fastinv.reports", "fastinv.timing.roofline"),
+]
 
 
 class Process(Protocol):
