@@ -50,9 +50,11 @@ def measure(name: str, tests: list[str], **environment: str) -> int:
     """Run tests under coverage; the exit status of pytest."""
     start = time.perf_counter()
     # Coverage slows Python down several times over: limits on time say nothing here.
-    arguments = [str(DATA / f"data.{name}"), CONFIGURATION, "--timeout", "3600", *tests]
-    command = [sys.executable, "-c", RUN, *arguments]
-    status = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}).returncode
+    data = str(DATA / f"data.{name}")
+    command = [sys.executable, "-c", RUN, data, CONFIGURATION, "--timeout", "3600", *tests]
+    # For processes that tests/sandbox/warm.py forks.
+    forks = {"FASTINV_TESTS_COVERAGE": os.pathsep.join((data, CONFIGURATION))}
+    status = subprocess.run(command, cwd=ROOT, env={**os.environ, **forks, **environment}).returncode
     print(f"{name}: exit status {status}, {time.perf_counter() - start:.0f} s", flush=True)
     return status
 

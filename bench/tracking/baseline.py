@@ -33,11 +33,6 @@ class Reference:
         return statistics.median(self.ratios)
 
     @property
-    def noise(self) -> float:
-        """Half the distance between largest and smallest ratio, relative to the median."""
-        return (max(self.ratios) - min(self.ratios)) / (2 * self.ratio)
-
-    @property
     def low(self) -> float:
         """Lower quartile: what most runs reach, and no single one decides."""
         return sorted(self.ratios)[(len(self.ratios) - 1) // 4]

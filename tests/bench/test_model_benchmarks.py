@@ -16,7 +16,7 @@ def output_of(code: str, interpret: str = "0") -> str:
     """What code prints in a process of its own."""
     own = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "TRITON_INTERPRET": interpret}
     # Triton reads the variable when it is imported.
-    begin = warm.start if interpret == "0" else warm.cold
+    begin = warm.fork if interpret == "0" else warm.plain
     process = begin(code, (), BENCH, {**os.environ, **own})
     try:
         out, err = process.communicate(timeout=240)

@@ -73,9 +73,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
     processes: list[warm.Process] = []
 
     def run(
-        *arguments: str, new_session: bool = False, cold: bool = False, **environment: str
+        *arguments: str, new_session: bool = False, plain: bool = False, **environment: str
     ) -> warm.Process:
-        begin = warm.cold if cold else warm.start
+        begin = warm.plain if plain else warm.fork
         everything = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
         process = begin(MAIN, arguments, tmp_path, everything, new_session=new_session)
         processes.append(process)

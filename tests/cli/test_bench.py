@@ -191,7 +191,7 @@ def test_a_named_run_refuses_other_settings() -> None:
 
 def test_streams_without_unicode(start: Any) -> None:
     cli(*BENCH, "--model", "mdn")
-    process = start(*BENCH, "--model", "mdn", PYTHONIOENCODING="ascii", cold=True)
+    process = start(*BENCH, "--model", "mdn", PYTHONIOENCODING="ascii", plain=True)
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 0
     assert "floor" in out
@@ -223,7 +223,7 @@ LONG = ("bench", "--preset", "long", "--device", "cpu", "--run", "r", "--export"
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_saves_and_shows_what_is_finished(start: Any, number: int, code: int) -> None:
     # As users start it: what follows a signal is what is tested.
-    process = start(*LONG, "--model", "inn", cold=True)
+    process = start(*LONG, "--model", "inn", plain=True)
     wait_for(lambda: running_stage() == ("inn", "train"), process)
     stopped = time.monotonic()
     process.send_signal(number)
@@ -256,7 +256,7 @@ def children(process: warm.Process) -> list[int]:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_run_with_jobs_leaves_no_process(start: Any, number: int) -> None:
-    process = start(*LONG, "--model", "inn", "--model", "mdn", "--jobs", "2", new_session=True, cold=True)
+    process = start(*LONG, "--model", "inn", "--model", "mdn", "--jobs", "2", new_session=True, plain=True)
     wait_for(lambda: (running_stage() or ("", ""))[1] == "train", process)
     workers = children(process)
     assert len(workers) >= 2

@@ -73,7 +73,7 @@ CASES = {
 def test_ctrl_c_is_answered(case: str, tmp_path: Path) -> None:
     """Within a second where the machine is free; ten are allowed, since it may be busy."""
     code, *arguments = CASES[case]
-    process = warm.start(code, tuple(arguments), tmp_path, {**os.environ, "OMP_NUM_THREADS": "1"})
+    process = warm.fork(code, tuple(arguments), tmp_path, {**os.environ, "OMP_NUM_THREADS": "1"})
     try:
         first = process.stdout.readline()
         assert first.startswith("working"), process.stderr.read()

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from multiprocessing.reduction import DupFd
 from pathlib import Path
 from typing import Any, Protocol, TextIO
@@ -51,7 +51,7 @@ class Process(Protocol):
     def kill(self) -> None: ...
 
 
-def start(
+def fork(
     code: str, arguments: tuple[str, ...], cwd: Path, env: Mapping[str, str], *, new_session: bool = False
 ) -> Process:
     """A process that runs code much as `python -c` does, with pipes for its output and errors.
@@ -64,10 +64,10 @@ def start(
         arguments: for `sys.argv`.
         cwd: folder that it runs in.
         env: all of its environment. What a module reads while it is imported (OMP_NUM_THREADS,
-            PYTHONIOENCODING) has the value of this process instead: `cold` serves if that matters.
+            PYTHONIOENCODING) has the value of this process instead: `plain` serves if that matters.
         new_session: make it the leader of a session of its own.
     """
-    kind = _Fork if sys.platform == "linux" else cold
+    kind = _Fork if sys.platform == "linux" else plain
     return kind(code, arguments, cwd, env, new_session=new_session)
 
 
@@ -78,7 +78,7 @@ def end(process: Process) -> None:
         process.communicate(timeout=20.0)
 
 
-def cold(
+def plain(
     code: str, arguments: tuple[str, ...], cwd: Path, env: Mapping[str, str], *, new_session: bool = False
 ) -> Process:
     """The same as a process that imports for itself."""
@@ -180,4 +180,23 @@ def _run(
     os.environ.clear()
     os.environ.update(env)
     sys.argv = ["-c", *arguments]
-    exec(code, {"__name__": "__main__"})
+    with _measured():
+        exec(code, {"__name__": "__main__"})
+
+
+@contextlib.contextmanager
+def _measured() -> Iterator[None]:
+    """Under coverage.py where tests/coverage_by_room.py asks for it: coverage does not follow forks."""
+    if "FASTINV_TESTS_COVERAGE" not in os.environ:
+        yield
+        return
+    import coverage
+
+    data, configuration = os.environ["FASTINV_TESTS_COVERAGE"].split(os.pathsep)
+    measured = coverage.Coverage(data_file=data, data_suffix=True, config_file=configuration)
+    measured.start()
+    try:
+        yield
+    finally:
+        measured.stop()
+        measured.save()
