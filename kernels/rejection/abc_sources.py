@@ -145,9 +145,8 @@ class CompiledSource:
     def __init__(self, simulator: Any, prior: Any, dim_x: int, dim_y: int, seed: int) -> None:
         self.dim_x, self.dim_y, self.error = dim_x, dim_y, np.zeros(dim_y)
         self._key = split_seed(seed)
-        write = compiled_prior(prior if is_compiled(prior) else tuple(prior))
-        self._draw = _drawing(write)
-        self._functions = write, simulator
+        self._prior, self._coordinates = compiled_prior(prior if is_compiled(prior) else tuple(prior))
+        self._functions = self._prior, simulator
         # Together, as threads read and replace them.
         self._simulate = self._compiled()
 
@@ -155,7 +154,7 @@ class CompiledSource:
         """The fused loop, compiled by its first call, and whether it can tell blocks of draws alone apart."""
         from numba.core.errors import NumbaError
 
-        arguments = 0, *self._key, self.dim_x, np.empty((self.dim_y, 1)), _counter()
+        arguments = 0, *self._key, self.dim_x, self._coordinates, np.empty((self.dim_y, 1)), _counter()
         # Whatever keeps a function from being compiled into a loop, it may still be called from one.
         with contextlib.suppress(Exception):
             loop = _fused(*self._functions, "blocks")
@@ -179,7 +178,7 @@ class CompiledSource:
 
     def simulate(self, first: int, count: int) -> tuple[NDArray[Any], int]:
         y, raised = np.empty((self.dim_y, count)), _counter()
-        arguments = first, *self._key, self.dim_x, y, raised
+        arguments = first, *self._key, self.dim_x, self._coordinates, y, raised
         loop, blocks_alone = self._simulate
         self._check(loop(*arguments))
         if raised[0] and blocks_alone:
@@ -190,19 +189,20 @@ class CompiledSource:
         return y, int(raised[0])
 
     def draw(self, number: Numbers) -> tuple[FloatArray, None]:
-        x = np.empty((len(number), self.dim_x))
-        self._draw(number, *self._key, x)
-        return x, None
+        from fastinv.kernels.rejection.numba_cpu import abc_users
+
+        u, x = np.empty((len(number), self.dim_x)), np.empty((self.dim_x, len(number)))
+        abc_users.uniforms_of(number, *self._key, u)
+        self._prior(self._coordinates, np.ascontiguousarray(u.T), x, np.zeros(len(number), dtype=bool))
+        return np.ascontiguousarray(x.T), None
 
 
 @functools.lru_cache(maxsize=COMPILED)
-def compiled_prior(prior: Any) -> Any:
-    """A prior (an @njit function, or a tuple of coordinates) as a compiled function of whole blocks."""
+def compiled_prior(prior: Any) -> tuple[Any, tuple[NDArray[Any], ...]]:
+    """A prior (@njit function or coordinates) as a function of blocks and its argument: see `independent`."""
     from fastinv.kernels.rejection.numba_cpu import abc_users
 
-    if is_compiled(prior):
-        return abc_users.row_by_row(prior)
-    coordinates: Coordinates = prior
+    coordinates: Coordinates = () if is_compiled(prior) else prior
     counts = [c for c in coordinates if isinstance(c, Poisson)]
     tables = [c.cumulative() for c in counts]
     cumulative = np.ones((max(1, len(tables)), max([1, *map(len, tables)])))
@@ -222,9 +222,9 @@ def compiled_prior(prior: Any) -> Any:
         kinds.append(row[0])
         first.append(row[1])
         second.append(row[2])
-    return abc_users.independent(
-        np.array(kinds), np.array(first, dtype=float), np.array(second, dtype=float), cumulative
-    )
+    arrays = np.array(kinds, dtype=np.int64), np.array(first, dtype=float), np.array(second, dtype=float)
+    function = abc_users.row_by_row(prior) if is_compiled(prior) else abc_users.independent
+    return function, (*arrays, cumulative)
 
 
 @functools.lru_cache(maxsize=COMPILED)
@@ -239,13 +239,6 @@ def _fused(write: Any, simulator: Any, how: Literal["blocks", "blocks, then rows
         raise TypeError("calls of the simulator cannot be replaced by its code")
     by_rows = abc_users.all_fail if how == "blocks" else abc_users.make_rows(simulator)
     return abc_users.make_simulate(write, abc_users.with_rows(block, by_rows))
-
-
-@functools.lru_cache(maxsize=COMPILED)
-def _drawing(write: Any) -> Any:
-    from fastinv.kernels.rejection.numba_cpu import abc_users
-
-    return abc_users.make_draw(write)
 
 
 def is_compiled(function: object) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
+from numba.core import event
 from scipy import stats
 
 from fastinv.kernels import ABCResult, Normal, Poisson, Uniform, abc
@@ -166,6 +167,14 @@ def bounds_checked(x):
 @numba.njit
 def on_arrays(x):
     return np.sin(40.0 * x[:1]) + np.cos(x[1:2])
+
+
+def test_another_prior_of_built_in_coordinates_compiles_nothing() -> None:
+    abc(line, LINE_Y, 10, tolerance=1.0, prior=LINE)
+    compiled = event.RecordingListener()
+    with event.install_listener("numba:compile", compiled):
+        abc(line, LINE_Y, 10, tolerance=1.0, prior=[Uniform(-3.0, 3.0), Poisson(2.0)])
+    assert not compiled.buffer
 
 
 def test_threads_that_meet_the_first_draw_that_raises_at_once_agree() -> None:

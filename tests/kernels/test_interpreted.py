@@ -17,7 +17,7 @@ if not numba.config.DISABLE_JIT:
     pytest.skip("needs NUMBA_DISABLE_JIT=1", allow_module_level=True)
 
 from fastinv.kernels.mmd import numba_math
-from fastinv.kernels.rejection.numba_cpu import abc_double, abc_math
+from fastinv.kernels.rejection.numba_cpu import abc_double, abc_math, abc_nearest, abc_users
 
 _INTEGERS = {4: np.int32, 8: np.int64}
 _FLOATS = {4: np.float32, 8: np.float64}
@@ -36,9 +36,16 @@ def _fma(a: Any, b: Any, c: Any) -> Any:
     return np.float64(np.longdouble(a) * np.longdouble(b) + np.longdouble(c))
 
 
-STAND_INS = {"bits_of": _bits, "from_bits": _from_bits, "_fma": _fma}
+def _store(value: Any, out: np.ndarray, j: int) -> bool:
+    row = np.atleast_1d(value)
+    if fits := len(row) == len(out):
+        out[:, j] = row
+    return fits
+
+
+STAND_INS = {"bits_of": _bits, "from_bits": _from_bits, "_fma": _fma, "_store": _store}
 # Before the modules are imported that take these names from here.
-for module in (numba_math, abc_math, abc_double):
+for module in (numba_math, abc_math, abc_double, abc_users):
     for name in STAND_INS.keys() & vars(module).keys():
         setattr(module, name, STAND_INS[name])
 numba_math.exp2 = lambda t: (numba_math._exp2_32 if t.dtype == np.float32 else numba_math._exp2_64)(t)
@@ -46,9 +53,22 @@ numba_math.log2 = lambda u: (numba_math._log2_32 if u.dtype == np.float32 else n
 
 import torch
 
-from fastinv.kernels import Gaussian, InverseMultiquadric, abc, mmd2, mmd2_terms, witness
+from fastinv.kernels import (
+    Gaussian,
+    InverseMultiquadric,
+    Normal,
+    Poisson,
+    Uniform,
+    abc,
+    mmd2,
+    mmd2_terms,
+    witness,
+)
 from fastinv.kernels.mcmc import mcmc_ballistics, mcmc_kinematics
-from fastinv.kernels.rejection import sample_ballistics, sample_kinematics
+from fastinv.kernels.mmd import numba_median
+from fastinv.kernels.random import split_seed
+from fastinv.kernels.rejection import abc_reference, sample_ballistics, sample_kinematics
+from fastinv.kernels.rejection.abc_sources import compiled_prior
 
 # Python's integers of fixed width warn where they wrap, which Numba's do by definition.
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -118,3 +138,75 @@ def test_abc(problem: str, y: list[list[float]]) -> None:
     )
     np.testing.assert_array_equal(got.accepted, want.accepted)
     np.testing.assert_allclose(got.x, want.x, rtol=1e-12, atol=1e-14)
+
+
+def test_buffers_of_the_nearest() -> None:
+    k, capacity, rng = 4, 9, np.random.default_rng(2)
+    observation, number = rng.integers(0, 2, 200), np.arange(200)
+    distance = rng.integers(0, 30, 200) / 8.0  # with ties
+    found, radius = np.zeros(2, dtype=np.int64), np.full(2, np.inf)
+    kept_number, kept_distance = np.zeros((2, capacity), dtype=np.int64), np.empty((2, capacity))
+    abc_nearest.absorb(k, k, observation, number, distance, found, radius, kept_number, kept_distance)
+    abc_nearest.tighten(k, k, 1.0, found, radius, kept_number, kept_distance)
+    for i in range(2):
+        own = number[observation == i]
+        want = own[np.argsort(distance[own], kind="stable")][:k]
+        np.testing.assert_array_equal(kept_number[i, : found[i]], np.sort(want))
+        assert radius[i] == distance[want[-1]]
+
+
+def fragile(x: np.ndarray) -> tuple[float, float]:
+    if x[0] > 1.5:
+        raise ValueError("too high")
+    return x[0] + x[1], x[2]
+
+
+def fragile_block(x: np.ndarray, y: np.ndarray) -> bool:
+    return all(_store(fragile(row), y, j) for j, row in enumerate(x.T))
+
+
+@pytest.mark.parametrize("how", ["rows", "blocks", "blocks, then rows"])
+def test_loop_of_a_user_s_simulator(how: str) -> None:
+    count, prior = 300, (Normal(1.0, 2.0), Uniform(-1.0, 3.0), Poisson(4.0))
+    u = abc_reference.uniforms(np.arange(count) + 7, 3, 9)
+    x = np.stack([c.quantile(u[:, i]) for i, c in enumerate(prior)], axis=1)
+    by_rows = abc_users.make_rows(fragile)
+    run = {
+        "rows": by_rows,
+        "blocks": abc_users.with_rows(fragile_block, abc_users.all_fail),
+        "blocks, then rows": abc_users.with_rows(fragile_block, by_rows),
+    }[how]
+    write, coordinates = compiled_prior(prior)
+    y, raised = np.empty((2, count)), np.zeros(1, dtype=np.int64)
+    loop = abc_users.make_simulate(write, run)
+    assert loop(7, *split_seed(9), 3, coordinates, y, raised) == abc_users.OK
+    fails = x[:, 0] > 1.5
+    if how == "blocks":
+        assert raised[0] == count  # each block has a draw that raises
+        assert np.isnan(y).all()
+    else:
+        assert raised[0] == fails.sum() > 0
+        want = np.where(fails, np.nan, [x[:, 0] + x[:, 1], x[:, 2]])
+        np.testing.assert_allclose(y, want, rtol=1e-12, atol=1e-12)
+        status = loop(7, *split_seed(9), 3, coordinates, np.empty((1, 5)), raised)
+        assert status == abc_users.SIMULATOR_SHAPE
+
+
+def test_prior_of_a_user() -> None:
+    by_rows = abc_users.row_by_row(lambda u: (2.0 * u[0], 1.0 - u[1]))
+    u = np.random.default_rng(0).uniform(size=(2, 5))
+    x, failed = np.empty((2, 5)), np.zeros(5, dtype=bool)
+    failed[3] = True
+    assert by_rows((), u, x, failed)
+    np.testing.assert_array_equal(x[:, ~failed], np.stack([2.0 * u[0], 1.0 - u[1]])[:, ~failed])
+    assert not by_rows((), u, np.empty((3, 5)), failed)
+
+
+@pytest.mark.parametrize("capacity", [8, 64, 4096])
+def test_selection_of_distances_with_a_small_buffer(capacity: int) -> None:
+    # Dimensions are padded to four.
+    pooled = np.concatenate([np.random.default_rng(1).normal(size=(2, 40)), np.zeros((2, 40))])
+    d2 = np.sort(((pooled[:, :, None] - pooled[:, None]) ** 2).sum(0)[np.triu_indices(40, 1)])
+    for rank in (0, 17, len(d2) // 2, len(d2) - 1):
+        found = numba_median._kth_smallest(pooled, rank, np.empty(capacity))
+        np.testing.assert_allclose(found, d2[rank], rtol=1e-12)

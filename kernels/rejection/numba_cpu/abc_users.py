@@ -116,36 +116,43 @@ def uniforms_of(index, k0, k1, u):
                 u[i, 2 * block + 1] = _uniform53(w2, w3)
 
 
-def independent(kinds: Any, first: Any, second: Any, cumulative: Any) -> Any:
-    """Compiled prior of independent coordinates: (u (d, n), x (d, n), failed (n,)) -> True.
+@numba.njit(cache=True, nogil=True)
+def independent(coordinates, u, x, failed):
+    """Prior of independent coordinates, over a block: (coordinates, u (d, n), x (d, n), failed (n,)) -> True.
+
+    The coordinates are an argument, so that no other prior of this kind has to be compiled.
 
     Args:
-        kinds: NORMAL, UNIFORM or POISSON per coordinate.
-        first: mean, lower end, or number of the row in `cumulative`.
-        second: sigma, or width.
-        cumulative: distribution functions of the counts, one per row, ending in 1.
+        coordinates: four arrays: NORMAL, UNIFORM or POISSON per coordinate; mean, lower end, or number of the
+            row in the last one; sigma, or width; distribution functions of the counts, one per row, ending
+            in 1.
+        u: uniforms.
+        x: output.
+        failed: not touched.
     """
-
-    @numba.njit(nogil=True)
-    def prior(u, x, failed):
-        for i in range(len(kinds)):
-            if kinds[i] == NORMAL:
-                abc_double.normals(u[i], first[i], second[i], x[i])
-            elif kinds[i] == UNIFORM:
-                for j in range(u.shape[1]):
-                    x[i, j] = first[i] + second[i] * u[i, j]
-            else:
-                counts = cumulative[int(first[i])]
-                for j in range(u.shape[1]):
-                    x[i, j] = place_of(u[i, j], counts)
-        return True
-
-    return prior
+    kinds, first, second, cumulative = coordinates
+    for i in range(len(kinds)):
+        if kinds[i] == NORMAL:
+            abc_double.normals(u[i], first[i], second[i], x[i])
+        elif kinds[i] == UNIFORM:
+            for j in range(u.shape[1]):
+                x[i, j] = first[i] + second[i] * u[i, j]
+        else:
+            counts = cumulative[int(first[i])]
+            for j in range(u.shape[1]):
+                x[i, j] = place_of(u[i, j], counts)
+    return True
 
 
 def row_by_row(prior: Any) -> Any:
-    """A user's compiled prior (uniforms in, row out) as one of whole blocks: see `make_rows`."""
-    return make_rows(prior)
+    """A user's compiled prior (uniforms in, row out) over a block, called like `independent`."""
+    by_rows = make_rows(prior)
+
+    @numba.njit(nogil=True)
+    def over_block(coordinates, u, x, failed):
+        return by_rows(u, x, failed)
+
+    return over_block
 
 
 def make_rows(function: Any) -> Any:
@@ -234,24 +241,24 @@ def with_rows(block: Any, by_rows: Any) -> Any:
 
 
 def make_simulate(prior: Any, run: Any) -> Any:
-    """The fused loop: (first, k0, k1, d_x, y (d_y, n), counts) -> status.
+    """The fused loop: (first, k0, k1, d_x, coordinates, y (d_y, n), counts) -> status.
 
     Rows that raise become NaN; `counts` takes how many did.
 
     Args:
-        prior: of whole blocks.
+        prior: over a block, called like `independent`.
         run: the simulator over columns, of `make_rows` or `with_rows`.
     """
 
     @numba.njit(nogil=True)
-    def simulate(first, k0, k1, dim_x, y, raised):
+    def simulate(first, k0, k1, dim_x, coordinates, y, raised):
         size = min(BLOCK, y.shape[1])
         words, failed = np.empty((4, size), np.uint32), np.empty(size, np.bool_)
         u, x, out = np.empty((dim_x, size)), np.empty((dim_x, size)), np.empty((len(y), size))
         for start in range(0, y.shape[1], size):
             failed[:] = False
             fill_uniforms(first + start, k0, k1, words, u)
-            if not prior(u, x, failed):
+            if not prior(coordinates, u, x, failed):
                 return PRIOR_SHAPE
             if not run(x, out, failed):
                 return SIMULATOR_SHAPE
@@ -263,19 +270,3 @@ def make_simulate(prior: Any, run: Any) -> Any:
         return OK
 
     return simulate
-
-
-def make_draw(prior: Any) -> Any:
-    """Rows of the prior by number: (numbers, k0, k1, x (k, d_x))."""
-
-    @numba.njit(nogil=True)
-    def draw(index, k0, k1, x):
-        for start in range(0, len(index), BLOCK):
-            numbers = index[start : start + BLOCK]
-            u, drawn = np.empty((x.shape[1], len(numbers))), np.empty((x.shape[1], len(numbers)))
-            uniforms_of(numbers, k0, k1, u.T)
-            prior(u, drawn, np.zeros(len(numbers), np.bool_))
-            for i in range(len(drawn)):
-                copy_into(x[start : start + len(numbers), i], drawn[i])
-
-    return draw
