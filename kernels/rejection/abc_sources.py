@@ -22,6 +22,8 @@ Numbers = NDArray[np.int64]
 BALLISTICS_ERROR = 8e-6
 # float32 rounding of the arm's position, relative to its size, sines and cosines included.
 KINEMATICS_ROUNDING = 1e-6
+# Rows of a prior that are drawn in one call, of a size that stays in the second-level cache.
+DRAWN_AT_ONCE = 4096
 # Users' functions whose compiled loops are kept: compiling takes seconds, and calls are repeated.
 COMPILED = 16
 
@@ -191,10 +193,14 @@ class CompiledSource:
     def draw(self, number: Numbers) -> tuple[FloatArray, None]:
         from fastinv.kernels.rejection.numba_cpu import abc_users
 
-        u, x = np.empty((len(number), self.dim_x)), np.empty((self.dim_x, len(number)))
-        abc_users.uniforms_of(number, *self._key, u)
-        self._prior(self._coordinates, np.ascontiguousarray(u.T), x, np.zeros(len(number), dtype=bool))
-        return np.ascontiguousarray(x.T), None
+        x = np.empty((len(number), self.dim_x))
+        for start in range(0, len(number), DRAWN_AT_ONCE):
+            numbers = number[start : start + DRAWN_AT_ONCE]
+            u, drawn = np.empty((self.dim_x, len(numbers))), np.empty((self.dim_x, len(numbers)))
+            abc_users.uniforms_of(numbers, *self._key, u.T)
+            self._prior(self._coordinates, u, drawn, np.zeros(len(numbers), dtype=bool))
+            x[start : start + len(numbers)] = drawn.T
+        return x, None
 
 
 @functools.lru_cache(maxsize=COMPILED)

@@ -135,8 +135,9 @@ def independent(coordinates, u, x, failed):
         if kinds[i] == NORMAL:
             abc_double.normals(u[i], first[i], second[i], x[i])
         elif kinds[i] == UNIFORM:
+            low, width = first[i], second[i]
             for j in range(u.shape[1]):
-                x[i, j] = first[i] + second[i] * u[i, j]
+                x[i, j] = low + width * u[i, j]
         else:
             counts = cumulative[int(first[i])]
             for j in range(u.shape[1]):
