@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from fastinv.replacing import replacing
 
 Page = Callable[[dict[str, Any]], str]
 
@@ -36,9 +37,8 @@ def update(prefix: Path, changes: dict[str, Any], markdown: Page) -> None:
             result[key] = value
     prefix.parent.mkdir(parents=True, exist_ok=True)
     # In one step: whoever stops us must not leave half a file, from which nothing could go on.
-    temporary = target.with_suffix(".tmp")
-    temporary.write_text(json.dumps(result, indent=1) + "\n")
-    os.replace(temporary, target)
+    with replacing(target) as unfinished:
+        unfinished.write_text(json.dumps(result, indent=1) + "\n")
     prefix.with_suffix(".md").write_text(markdown(result).rstrip() + "\n")
 
 

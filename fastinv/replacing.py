@@ -9,20 +9,24 @@ from pathlib import Path
 from uuid import uuid4
 
 _DIGITS = 12
+_UNFINISHED = "unfinished"
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
     """An empty file beside `path`, to be written; it takes that place in the end, and goes on an error.
 
-    Its name ends as that of `path` does, for those who tell a format by it.
+    Args:
+        path: the file to replace.
+        suffix: what the temporary name has to end in, for writers that ask for it; nobody who looks for files
+            of a kind finds it otherwise.
 
     Raises:
         OSError: the folder is missing or cannot be written.
     """
-    temporary = path.with_name(f".unfinished-{uuid4().hex[:_DIGITS]}-{path.name}")
-    temporary.touch(exist_ok=False)
+    temporary = path.with_name(f".{path.name}.{uuid4().hex[:_DIGITS]}.{_UNFINISHED}{suffix}")
     try:
+        temporary.touch(exist_ok=False)
         yield temporary
         temporary.replace(path)
     except BaseException:
@@ -32,6 +36,6 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def remove_unfinished(path: Path) -> None:
     """Remove what writers of `path` left beside it when they were killed; none may be at work."""
-    pattern = f".unfinished-{'[0-9a-f]' * _DIGITS}-{glob.escape(path.name)}"
+    pattern = f".{glob.escape(path.name)}.{'[0-9a-f]' * _DIGITS}.{_UNFINISHED}*"
     for left in path.parent.glob(pattern):
         left.unlink(missing_ok=True)

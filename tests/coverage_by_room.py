@@ -2,8 +2,9 @@
 
     python tests/coverage_by_room.py [--only kernels models] [--keep] [--least 90]
 
-`make coverage` calls this. Each folder of tests runs under coverage.py in a process of its own. Compiled
-functions of Numba leave no trace, so tests/kernels/test_interpreted.py runs with NUMBA_DISABLE_JIT=1.
+`make coverage` calls this. Each folder of tests runs under coverage.py in a process of its own, as do
+the files beside them ("package"). Compiled functions of Numba leave no trace, so what can be tested with
+NUMBA_DISABLE_JIT=1 is ("interpreted").
 Modules that only a GPU executes are left out of the figure and listed (tool.coverage.run in pyproject.toml).
 Exit code 1 if a test fails, or if the kernels or everything together stay below --least.
 """
@@ -24,6 +25,7 @@ import coverage
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "build" / "coverage"
 CONFIGURATION = str(ROOT / "pyproject.toml")
+FILES = [str(path) for path in sorted((ROOT / "tests").glob("test_*.py"))]
 # The second one has nothing that needs a compiler.
 INTERPRETED = ["tests/kernels/test_interpreted.py", "tests/kernels/test_mixture.py"]
 WORST_FILES = 12
@@ -114,7 +116,7 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="add to the data of earlier runs")
     parser.add_argument("--least", type=float, default=0.0, help="percent, of the kernels and of everything")
     options = parser.parse_args()
-    known = [*rooms(), "interpreted"]
+    known = [*rooms(), "package", "interpreted"]
     if unknown := set(options.only or ()) - set(known):
         parser.error(f"--only {', '.join(sorted(unknown))}: accepted: {', '.join(known)}")
     if not options.keep:
@@ -125,7 +127,7 @@ def main() -> int:
         if name == "interpreted":
             statuses.append(measure(name, INTERPRETED, NUMBA_DISABLE_JIT="1"))
         else:
-            statuses.append(measure(name, [f"tests/{name}"]))
+            statuses.append(measure(name, FILES if name == "package" else [f"tests/{name}"]))
     return 0 if report(options.least) and not any(statuses) else 1
 
 

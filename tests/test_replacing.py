@@ -28,7 +28,7 @@ def test_a_reader_sees_the_old_file_or_the_new_one(tmp_path: Path) -> None:
     with replacing(path) as unfinished:
         unfinished.write_text("half of the n")
         assert path.read_text() == "old"
-        assert unfinished.suffix == ".json"
+        assert not [p for p in tmp_path.glob("*.json") if p != path]
         unfinished.write_text("new")
     assert path.read_text() == "new"
     assert names(tmp_path) == ["result.json"]
@@ -60,7 +60,7 @@ def test_the_file_has_the_mode_of_any_new_file(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
-    path, longer = tmp_path / "b.[ab]", tmp_path / "a-b.[ab]"
+    path, longer = tmp_path / "b.[ab]", tmp_path / "a.b.[ab]"
     for file in (path, longer, path):
         subprocess.run([sys.executable, "-c", KILLED, str(file)])
     left = names(tmp_path)
@@ -68,7 +68,13 @@ def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path: Path) -
     remove_unfinished(path)
     (kept,) = names(tmp_path)
     assert kept in left
-    assert kept.endswith("-a-b.[ab]")
+    assert kept.startswith(".a.b.[ab].")
+
+
+def test_a_writer_can_ask_for_a_suffix(tmp_path: Path) -> None:
+    with replacing(tmp_path / "model", suffix=".pt2") as unfinished:
+        assert unfinished.suffix == ".pt2"
+    assert names(tmp_path) == ["model"]
 
 
 def test_a_folder_that_is_missing_is_an_error(tmp_path: Path) -> None:

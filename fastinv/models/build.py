@@ -94,7 +94,10 @@ def count_parameters(module: nn.Module) -> int:
 
 
 class _NothingDrawn(TorchFunctionMode):
-    """No random values, for parameters to count: on the meta device, torch imports its compiler for them."""
+    """Without torch.randn and the commonest initialisers: parameters to count need no values.
+
+    On the meta device others take their time, and the first of them imports torch's compiler.
+    """
 
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -102,7 +105,9 @@ class _NothingDrawn(TorchFunctionMode):
         kwargs = kwargs or {}
         if getattr(func, "__module__", "") == "torch.nn.init":
             return args[0] if args else kwargs["tensor"]
-        return (torch.empty if func is torch.randn else func)(*args, **kwargs)
+        if func is torch.randn:
+            return torch.empty(*args, **{k: v for k, v in kwargs.items() if k != "generator"})
+        return func(*args, **kwargs)
 
 
 def solve_width(make: Callable[[float], Family], parameters: int, spec: ModelSpec) -> float:

@@ -65,7 +65,7 @@ def export_model(model: PosteriorModel, path: str | Path, *, n: int = 1000, form
         raise ExportError(f"model {model.info.name!r} has no network to export")
     y = torch.as_tensor(model.problem.observations(2)[:1], dtype=torch.float32, device=model.device)
     noise = torch.randn(1, n, model.noise_width, generator=torch.Generator().manual_seed(0)).to(model.device)
-    with replacing(Path(path)) as temporary:
+    with replacing(Path(path), suffix=".pt2") as temporary:
         _write(Drawing(model.eval()), (y, noise), temporary, form, model.info.name)
         difference = _difference(model, load_exported(temporary, form), n)
         if not difference <= TOLERANCE:

@@ -9,7 +9,7 @@ from pathlib import Path
 from fastinv.runner.desk import Desk, RowKey
 from fastinv.runner.engines import Engine, start_engine
 from fastinv.runner.events import Note, OnEvent
-from fastinv.runner.row import RowTask, discard, training_file, weights_file
+from fastinv.runner.row import RowTask, discard, training_file, training_has_ended, weights_file
 from fastinv.runner.settings import BenchSettings
 from fastinv.store import FLOOR, STAGES, RunWriter, StageKey
 
@@ -66,6 +66,7 @@ def run_benchmark(
     """
     plan = _Plan(settings, models, store, cache, only_missing)
     plan.drop(frozenset(redo))
+    plan.tidy()
     desk = Desk(store, plan.rows, on_event)
     if any(plan.tasks(*row) for row in plan.rows):  # a finished run needs no engine to be shown
         with start_engine(settings, store, desk.deliver, jobs, cluster) as engine:
@@ -93,11 +94,17 @@ class _Plan:
 
     def drop(self, models: frozenset[str]) -> None:
         """Forget all that the run holds of these models."""
-        keys = [StageKey(*row, stage) for row in self.rows if row[1] in models for stage in STAGES]
-        self.store.forget(keys)
-        for key in keys:
+        rows = [row for row in self.rows if row[1] in models]
+        self.store.forget([StageKey(*row, stage) for row in rows for stage in STAGES])
+        for row in rows:
             for file in (training_file, weights_file):
-                discard(file(self.store.checkpoints, key))
+                discard(file(self.store.checkpoints, StageKey(*row, "train")))
+
+    def tidy(self) -> None:
+        """Remove what a process that was killed right after a training had ended did not come to remove."""
+        for key, stage in self.store.stages().items():
+            if key.stage == "train" and stage.status == "done":
+                training_has_ended(self.store.checkpoints, key)
 
     def carry_out(self, engine: Engine, on_event: OnEvent) -> None:
         """Do what is due; an engine that does several rows at once gets many at a time."""

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fastinv.replacing import remove_unfinished
 from fastinv.runner.events import OnEvent, StageFailed, StageFinished, StageStarted
 from fastinv.runner.messages import Began, Broke, Described, Ended, Message, ScoredUnder
-from fastinv.runner.row import discard, training_file, weights_file
+from fastinv.runner.row import training_has_ended
 from fastinv.store import RunWriter, StageKey, StageResult
 
 RowKey = tuple[str, str, int]
@@ -56,8 +55,7 @@ class Desk:
         self.computed += 1
         self.on_event(StageFinished(key, result.seconds, _headline(result)))
         if key.stage == "train":
-            discard(training_file(self.store.checkpoints, key))
-            remove_unfinished(weights_file(self.store.checkpoints, key))
+            training_has_ended(self.store.checkpoints, key)
 
 
 def _headline(result: StageResult) -> dict[str, float]:

@@ -78,6 +78,12 @@ def discard(file: Path) -> None:
     remove_unfinished(file)
 
 
+def training_has_ended(checkpoints: Path, key: StageKey) -> None:
+    """Of a row's checkpoints keep the trained weights alone."""
+    discard(training_file(checkpoints, key))
+    remove_unfinished(weights_file(checkpoints, key))
+
+
 class Workbench:
     """Carries rows out in this process; keeps the last problem's ground truth, which its rows share."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import threading
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -24,6 +25,8 @@ BALLISTICS_ERROR = 8e-6
 KINEMATICS_ROUNDING = 1e-6
 # Rows of a prior that are drawn in one call, of a size that stays in the second-level cache.
 DRAWN_AT_ONCE = 4096
+# Draws on which a user's simulator is tried.
+TRIED = 256
 # Users' functions whose compiled loops are kept: compiling takes seconds, and calls are repeated.
 COMPILED = 16
 
@@ -136,10 +139,11 @@ class ReferenceSource:
 
 
 class CompiledSource:
-    """A user's @njit simulator and a compiled prior, fused into one loop.
+    """A user's @njit simulator and a compiled prior, fused into one loop over blocks of draws.
 
-    The loop in SIMD that can tell which draw of a block has raised is compiled once one has: most simulators
-    never raise, and it takes as long again.
+    In the quick loop, which is SIMD code, all draws of a block fail where one raises. The thorough one does
+    such a block again row by row; it takes as long again to compile, and is only if a draw raises. What
+    cannot be compiled into a loop is called from one, row by row.
     """
 
     parallel = True
@@ -148,27 +152,36 @@ class CompiledSource:
         self.dim_x, self.dim_y, self.error = dim_x, dim_y, np.zeros(dim_y)
         self._key = split_seed(seed)
         self._prior, self._coordinates = compiled_prior(prior if is_compiled(prior) else tuple(prior))
-        self._functions = self._prior, simulator
-        # Together, as threads read and replace them.
-        self._simulate = self._compiled()
+        self._simulator = simulator
+        self._lock = threading.Lock()
+        # The loop and whether it is the quick one: together, for threads read them while one replaces them.
+        self._loop = self._quick_or_by_rows()
+        # Most simulators that ever raise do so here: nobody measures this yet, or waits for it after Ctrl-C.
+        self.simulate(0, TRIED)
 
-    def _compiled(self) -> tuple[Any, bool]:
-        """The fused loop, compiled by its first call, and whether it can tell blocks of draws alone apart."""
+    def _quick_or_by_rows(self) -> tuple[Any, bool]:
+        """A loop, compiled by its first call."""
         from numba.core.errors import NumbaError
 
-        arguments = 0, *self._key, self.dim_x, self._coordinates, np.empty((self.dim_y, 1)), _counter()
+        arguments = 0, *self._key, self.dim_x, self._coordinates, np.empty((self.dim_y, 1)), _counts()
         # Whatever keeps a function from being compiled into a loop, it may still be called from one.
         with contextlib.suppress(Exception):
-            loop = _fused(*self._functions, "blocks")
+            loop = _fused(self._prior, self._simulator, "quick")
             if loop(*arguments) == 0:
                 return loop, True
-        loop = _fused(*self._functions, "rows")
+        loop = _fused(self._prior, self._simulator, "by rows")
         try:
             status = loop(*arguments)
         except NumbaError as error:
             raise not_compilable("simulator", error) from error
         self._check(status)
         return loop, False
+
+    def _thorough(self) -> Any:
+        with self._lock:
+            if self._loop[1]:
+                self._loop = _fused(self._prior, self._simulator, "thorough"), False
+            return self._loop[0]
 
     def _check(self, status: int) -> None:
         if status:
@@ -179,16 +192,14 @@ class CompiledSource:
             )
 
     def simulate(self, first: int, count: int) -> tuple[NDArray[Any], int]:
-        y, raised = np.empty((self.dim_y, count)), _counter()
-        arguments = first, *self._key, self.dim_x, self._coordinates, y, raised
-        loop, blocks_alone = self._simulate
+        y, counts = np.empty((self.dim_y, count)), _counts()
+        arguments = first, *self._key, self.dim_x, self._coordinates, y, counts
+        loop, quick = self._loop
         self._check(loop(*arguments))
-        if raised[0] and blocks_alone:
-            loop = _fused(*self._functions, "blocks, then rows")
-            raised[0] = 0
-            self._check(loop(*arguments))
-            self._simulate = loop, False
-        return y, int(raised[0])
+        if quick and counts[1]:
+            counts[:] = 0
+            self._check(self._thorough()(*arguments))
+        return y, int(counts[0])
 
     def draw(self, number: Numbers) -> tuple[FloatArray, None]:
         from fastinv.kernels.rejection.numba_cpu import abc_users
@@ -205,7 +216,7 @@ class CompiledSource:
 
 @functools.lru_cache(maxsize=COMPILED)
 def compiled_prior(prior: Any) -> tuple[Any, tuple[NDArray[Any], ...]]:
-    """A prior (@njit function or coordinates) as a function of blocks and its argument: see `independent`."""
+    """Of a prior, @njit or coordinates, a function that is called like `independent`, and its coordinates."""
     from fastinv.kernels.rejection.numba_cpu import abc_users
 
     coordinates: Coordinates = () if is_compiled(prior) else prior
@@ -234,17 +245,24 @@ def compiled_prior(prior: Any) -> tuple[Any, tuple[NDArray[Any], ...]]:
 
 
 @functools.lru_cache(maxsize=COMPILED)
-def _fused(write: Any, simulator: Any, how: Literal["blocks", "blocks, then rows", "rows"]) -> Any:
-    """A loop over draws. That of blocks alone makes all draws of a block fail if one does."""
+def _block(simulator: Any) -> Any:
     from fastinv.kernels.rejection.numba_cpu import abc_users
 
-    if how == "rows":
-        return abc_users.make_simulate(write, abc_users.make_rows(simulator))
-    block = abc_users.make_block(simulator)
+    return abc_users.make_block(simulator)
+
+
+@functools.lru_cache(maxsize=2 * COMPILED)
+def _fused(prior: Any, simulator: Any, how: Literal["quick", "thorough", "by rows"]) -> Any:
+    """One of the loops of `CompiledSource`."""
+    from fastinv.kernels.rejection.numba_cpu import abc_users
+
+    if how == "by rows":
+        return abc_users.make_simulate(prior, abc_users.make_rows(simulator))
+    block = _block(simulator)
     if block is None:
         raise TypeError("calls of the simulator cannot be replaced by its code")
-    by_rows = abc_users.all_fail if how == "blocks" else abc_users.make_rows(simulator)
-    return abc_users.make_simulate(write, abc_users.with_rows(block, by_rows))
+    on_raise = abc_users.all_fail if how == "quick" else abc_users.make_rows(simulator)
+    return abc_users.make_simulate(prior, abc_users.with_rows(block, on_raise))
 
 
 def is_compiled(function: object) -> bool:
@@ -252,8 +270,9 @@ def is_compiled(function: object) -> bool:
     return type(function).__module__.partition(".")[0] == "numba"
 
 
-def _counter() -> NDArray[np.int64]:
-    return np.zeros(1, dtype=np.int64)
+def _counts() -> NDArray[np.int64]:
+    """For a loop to count draws that failed, and blocks that did as a whole."""
+    return np.zeros(2, dtype=np.int64)
 
 
 def not_compilable(argument: str, error: Exception) -> NotCompilableError:

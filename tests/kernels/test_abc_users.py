@@ -15,7 +15,7 @@ from scipy import stats
 
 from fastinv.kernels import ABCResult, Normal, Poisson, Uniform, abc
 from fastinv.kernels.rejection.abc_reference import uniforms
-from fastinv.kernels.rejection.abc_sources import CompiledSource
+from fastinv.kernels.rejection.abc_sources import TRIED, CompiledSource
 from fastinv.kernels.rejection.numba_cpu import abc_users
 
 LINE = [Normal(0.0, 1.0), Uniform(-1.0, 2.0)]
@@ -180,19 +180,46 @@ def test_another_prior_of_built_in_coordinates_compiles_nothing() -> None:
 def test_threads_that_meet_the_first_draw_that_raises_at_once_agree() -> None:
     """The loop that tells such draws apart is compiled then; until it is, whole blocks of theirs count."""
 
+    # None of the first draws raises, on which it is tried.
+    limit = uniforms(np.arange(TRIED), 1, 0).max()
+
     @numba.njit
     def seldom(x):
-        if x[0] > 0.995:
+        if x[0] > limit:
             raise ValueError("too high")
         return x[0]
 
     source = CompiledSource(seldom, (Uniform(0.0, 1.0),), 1, 1, 0)
-    with ThreadPoolExecutor(4) as threads:
+    assert source._loop[1]
+    compiled = event.RecordingListener()
+    with event.install_listener("numba:compile", compiled), ThreadPoolExecutor(4) as threads:
         parts = list(threads.map(lambda part: source.simulate(1000 * part, 1000), range(8)))
     y = np.concatenate([y[0] for y, _ in parts])
     x = source.draw(np.arange(8000))[0][:, 0]
-    np.testing.assert_array_equal(y, np.where(x > 0.995, np.nan, x))
-    assert sum(raised for _, raised in parts) == (x > 0.995).sum() > 8
+    np.testing.assert_array_equal(y, np.where(x > limit, np.nan, x))
+    assert sum(raised for _, raised in parts) == (x > limit).sum() > 8
+    assert not source._loop[1]
+    loops = [e for _, e in compiled.buffer if e.is_start and "simulate" in str(e.data["dispatcher"])]
+    assert len(loops) == 1
+
+
+def test_the_thorough_loop_is_compiled_for_a_simulator_that_raises_alone() -> None:
+    @numba.njit
+    def fragile_prior(u):
+        if u[0] > 0.5:
+            raise ValueError("too high")
+        return u[0], u[1]
+
+    for simulator, prior, quick in (
+        (line, LINE, True),
+        (line, fragile_prior, True),
+        (fragile, [Uniform(-1.0, 1.0)], False),
+    ):
+        dim_x, dim_y = (1, 1) if simulator is fragile else (2, 2)
+        source = CompiledSource(simulator, prior, dim_x, dim_y, 0)
+        _, raised = source.simulate(0, 1000)
+        assert source._loop[1] is quick
+        assert (raised > 0) == (prior is not LINE)
 
 
 @pytest.mark.parametrize("simulator", [wave, with_options, with_signature, bounds_checked, on_arrays])

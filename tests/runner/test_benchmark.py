@@ -145,7 +145,7 @@ def test_training_goes_on_inside_from_its_checkpoint(
     assert (checkpoints / "kinematics-mdn-seed0.training.safetensors").exists()
     # As processes leave them that are killed while they write.
     for name in ("kinematics-mdn-seed0.training.safetensors", "kinematics-mdn-seed0.safetensors"):
-        (checkpoints / f".unfinished-0123456789ab-{name}").touch()
+        (checkpoints / f".{name}.0123456789ab.unfinished").touch()
     bench(tmp_path / "cut", settings, ("mdn",))
     assert steps == [*range(13), *range(12, 20)]
     assert [p.name for p in checkpoints.iterdir()] == ["kinematics-mdn-seed0.safetensors"]

@@ -22,17 +22,21 @@ from typing import Any, Protocol, TextIO
 LONG = 1000.0  # seconds; a test has less
 # No thread may live when the process forks, so what starts some (a kernel's first call) is not called here.
 PRELOADED = [
-    *(
-        "numba",
-        "torch",
-        "scipy.special",
-        "fastinv.cli",
-        "fastinv.cli.bench",
-        "fastinv.runner",
-        "fastinv.models",
-    ),
-    *("fastinv.problems.kinematics", "fastinv.problems.ballistics", "fastinv.posteriors", "fastinv.training"),
-    *("fastinv.kernels.rejection.op", "fastinv.kernels.mmd", "fastinv.reports", "fastinv.timing.roofline"),
+    "numba",
+    "torch",
+    "scipy.special",
+    "fastinv.cli",
+    "fastinv.cli.bench",
+    "fastinv.kernels.mmd",
+    "fastinv.kernels.rejection.op",
+    "fastinv.models",
+    "fastinv.posteriors",
+    "fastinv.problems.ballistics",
+    "fastinv.problems.kinematics",
+    "fastinv.reports",
+    "fastinv.runner",
+    "fastinv.timing.roofline",
+    "fastinv.training",
 ]
 
 
@@ -186,7 +190,7 @@ def _run(
 
 @contextlib.contextmanager
 def _measured() -> Iterator[None]:
-    """Under coverage.py where tests/coverage_by_room.py asks for it: coverage does not follow forks."""
+    """Under coverage.py where tests/coverage_by_room.py asks for it: the forking server runs without."""
     if "FASTINV_TESTS_COVERAGE" not in os.environ:
         yield
         return

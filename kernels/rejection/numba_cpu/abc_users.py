@@ -228,7 +228,7 @@ def all_fail(x, out, failed):
 
 
 def with_rows(block: Any, by_rows: Any) -> Any:
-    """A function of `make_block` that goes row by row, as one of `make_rows`, where it raises."""
+    """A function like those of `make_rows`: `block`, of `make_block`, and `by_rows` where that raises."""
 
     @numba.njit(nogil=True)
     def run(x, out, failed):
@@ -244,7 +244,7 @@ def with_rows(block: Any, by_rows: Any) -> Any:
 def make_simulate(prior: Any, run: Any) -> Any:
     """The fused loop: (first, k0, k1, d_x, coordinates, y (d_y, n), counts) -> status.
 
-    Rows that raise become NaN; `counts` takes how many did.
+    Draws that fail become NaN; `counts` takes how many did, and how many blocks did as a whole.
 
     Args:
         prior: over a block, called like `independent`.
@@ -252,7 +252,7 @@ def make_simulate(prior: Any, run: Any) -> Any:
     """
 
     @numba.njit(nogil=True)
-    def simulate(first, k0, k1, dim_x, coordinates, y, raised):
+    def simulate(first, k0, k1, dim_x, coordinates, y, counts):
         size = min(BLOCK, y.shape[1])
         words, failed = np.empty((4, size), np.uint32), np.empty(size, np.bool_)
         u, x, out = np.empty((dim_x, size)), np.empty((dim_x, size)), np.empty((len(y), size))
@@ -263,9 +263,13 @@ def make_simulate(prior: Any, run: Any) -> Any:
                 return PRIOR_SHAPE
             if not run(x, out, failed):
                 return SIMULATOR_SHAPE
+            whole = True
+            for j in range(size):
+                whole = whole and failed[j]
+            counts[1] += whole
             # The last block may go on beyond the end.
             for j in range(min(size, y.shape[1] - start)):
-                raised[0] += failed[j]
+                counts[0] += failed[j]
                 for d in range(len(y)):
                     y[d, start + j] = np.nan if failed[j] else out[d, j]
         return OK
