@@ -8,8 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fastinv.replacing import replacing
-
 Page = Callable[[dict[str, Any]], str]
 
 
@@ -35,6 +33,9 @@ def update(prefix: Path, changes: dict[str, Any], markdown: Page) -> None:
             result[key] = {**result.get(key, {}), **value}
         else:
             result[key] = value
+    # Not above: suites that use `table` also run with older versions of fastinv, which lack this.
+    from fastinv.replacing import replacing
+
     prefix.parent.mkdir(parents=True, exist_ok=True)
     # In one step: whoever stops us must not leave half a file, from which nothing could go on.
     with replacing(target) as unfinished:
