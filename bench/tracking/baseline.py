@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fastinv.replacing import replacing
+
 FOLDER = Path(__file__).parents[1] / "baselines"
 
 
@@ -91,8 +93,7 @@ def write(path: Path, machine: dict[str, Any], commit: str, references: Mapping[
     rounded = {name: [float(f"{r:.4g}") for r in found.ratios] for name, found in sorted(references.items())}
     lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(values)}" for name, values in rounded.items())
     head = json.dumps(machine, indent=1).replace("\n", "\n ")
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(
-        f'{{\n "machine": {head},\n "commit": "{commit}",\n "benchmarks": {{\n{lines}\n }}\n}}\n'
-    )
-    unfinished.replace(path)
+    with replacing(path) as unfinished:
+        unfinished.write_text(
+            f'{{\n "machine": {head},\n "commit": "{commit}",\n "benchmarks": {{\n{lines}\n }}\n}}\n'
+        )

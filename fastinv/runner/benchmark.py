@@ -9,7 +9,7 @@ from pathlib import Path
 from fastinv.runner.desk import Desk, RowKey
 from fastinv.runner.engines import Engine, start_engine
 from fastinv.runner.events import Note, OnEvent
-from fastinv.runner.row import RowTask, discard, training_file, training_has_ended, weights_file
+from fastinv.runner.row import RowTask, discard, keep_only_weights, training_file, weights_file
 from fastinv.runner.settings import BenchSettings
 from fastinv.store import FLOOR, STAGES, RunWriter, StageKey
 
@@ -104,7 +104,7 @@ class _Plan:
         """Remove what a process that was killed right after a training had ended did not come to remove."""
         for key, stage in self.store.stages().items():
             if key.stage == "train" and stage.status == "done":
-                training_has_ended(self.store.checkpoints, key)
+                keep_only_weights(self.store.checkpoints, key)
 
     def carry_out(self, engine: Engine, on_event: OnEvent) -> None:
         """Do what is due; an engine that does several rows at once gets many at a time."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastinv.runner.events import OnEvent, StageFailed, StageFinished, StageStarted
 from fastinv.runner.messages import Began, Broke, Described, Ended, Message, ScoredUnder
-from fastinv.runner.row import training_has_ended
+from fastinv.runner.row import keep_only_weights
 from fastinv.store import RunWriter, StageKey, StageResult
 
 RowKey = tuple[str, str, int]
@@ -55,7 +55,7 @@ class Desk:
         self.computed += 1
         self.on_event(StageFinished(key, result.seconds, _headline(result)))
         if key.stage == "train":
-            training_has_ended(self.store.checkpoints, key)
+            keep_only_weights(self.store.checkpoints, key)
 
 
 def _headline(result: StageResult) -> dict[str, float]:

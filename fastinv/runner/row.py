@@ -78,8 +78,8 @@ def discard(file: Path) -> None:
     remove_unfinished(file)
 
 
-def training_has_ended(checkpoints: Path, key: StageKey) -> None:
-    """Of a row's checkpoints keep the trained weights alone."""
+def keep_only_weights(checkpoints: Path, key: StageKey) -> None:
+    """Remove what is left of a row's checkpoints when its training has ended, but for the trained weights."""
     discard(training_file(checkpoints, key))
     remove_unfinished(weights_file(checkpoints, key))
 
