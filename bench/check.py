@@ -6,10 +6,14 @@
 Every benchmark is timed in turns with a yardstick of its kind, and the ratio of the two is what is compared,
 so that a slower or busier machine moves both. A baseline holds the ratios of repeated runs, best taken at
 several hours of a day, and the commit of the code that they belong to. What lies 20% above their lower
-quartile is a suspect: it is measured in turns with that commit's code, in processes of their own, until it
-comes near the older code's best time, or stays 15% above it with a probability below 1e-4 that unchanged code
-would. CPU times decide, and wall times where they change by more than 60%. What moves most benchmarks alike,
-up to 15%, is the machine's drift and is taken off at first; the first line tells how much.
+quartile is a suspect: it is measured in turns with that commit's code, in processes of their own. It is
+slower if its best time stays 15% above the older code's, and unchanged code would do so with a probability
+below 1e-4. It is cleared if the two come near each other, or if code that is 15% slower would be as fast with
+a probability below 2%. Six are measured at a time, the worst first, and no turn begins after --seconds: what
+is open then is undecided.
+
+CPU times decide, and wall times where they change by more than 60%. What moves most benchmarks alike, up to
+15%, is the machine's drift and is taken off at first; the first line tells how much.
 
 Exit codes: 3 on a regression, 2 on wrong usage or without a baseline, 1 if a benchmark fails.
 """
@@ -21,6 +25,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +34,7 @@ from rich.console import Console
 from rich.table import Table
 from tracking import baseline, versions
 from tracking.baseline import BaselineError
-from tracking.fixture import INJECT
+from tracking.fixture import BEST_ONLY, INJECT
 from tracking.verdict import CPU, Pair, Verdict, drift, judge
 from tracking.versions import Version, VersionError
 
@@ -40,23 +45,35 @@ SUITES = "bench/suites"
 REGRESSION, USAGE = 3, 2
 NO_TESTS = 5  # pytest's exit code
 WORDS = {
-    "+": "faster", "-": "SLOWER", "?": "undecided, the machine is too busy",
+    "+": "faster", "-": "SLOWER", "?": "undecided",
     "~": "", "new": "nothing to compare with", "gone": "not measured",
 }  # fmt: skip
 ORDER = ("-", "?", "+", "new", "gone", "~")
 
 
-def run_suites(version: Version, what: Sequence[str], output: Path) -> None:
+def run_suites(version: Version, what: Sequence[str], output: Path, *, best_only: bool = False) -> None:
     """This checkout's suites on some version, in a process of their own; pytest-benchmark's JSON in `output`.
 
     What a commit's code cannot run is missing in the file, which may be missing altogether.
+
+    Args:
+        version: of the library.
+        what: arguments that say to pytest what to run.
+        output: file for the JSON.
+        best_only: nothing but the shortest times is needed.
     """
-    command = [str(version.python), "-P", "-m", "pytest", "-p", "no:cacheprovider", *what]
+    # No plugins but those that are used: others would take part of a second in every turn.
+    command = [str(version.python), "-P", "-m", "pytest", "-p", "pytest_benchmark.plugin"]
+    command += ["-p", "pytest_timeout", "-p", "no:cacheprovider", *what]
     command += ["--override-ini=addopts=--import-mode=importlib -q", "--benchmark-only", "--benchmark-quiet"]
+    # Where nothing was run, pytest's exit code says so and this warning, an error here, would hide it.
+    command += ["-W", "ignore:Not saving anything"]
+    environment = {k: v for k, v in versions.clean().items() if k != INJECT or version.commit is None}
+    environment |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} | ({BEST_ONLY: "1"} if best_only else {})
     done = subprocess.run(
         [*command, f"--benchmark-json={output.resolve()}"],
         cwd=ROOT,
-        env={k: v for k, v in versions.clean().items() if k != INJECT or version.commit is None},
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -106,18 +123,29 @@ class Beside:
 
     Args:
         commit: of the older code, which is laid out at the first call.
+        seconds: that turns may begin for.
     """
 
-    def __init__(self, commit: str) -> None:
+    def __init__(self, commit: str, seconds: float) -> None:
         self._commit = commit
+        self._seconds = seconds
+        self._start: float | None = None
         self._versions: tuple[Version, Version] | None = None
         self._turn = 0
+        self._told: set[str] = set()
+
+    def out_of_time(self) -> bool:
+        """Whether turns have been measured for the seconds that they may take."""
+        return self._start is not None and time.monotonic() - self._start > self._seconds
 
     def __call__(self, names: list[str]) -> dict[str, Pair]:
         """One turn: name to the older code's best time and this one's."""
         if self._versions is None:
-            print(f"{len(names)} measured beside {self._commit[:12]}: {', '.join(names)}", file=sys.stderr)
             self._versions = versions.of_commit(self._commit), versions.of_checkout()
+            self._start = time.monotonic()
+        if new := [name for name in names if name not in self._told]:
+            print(f"measured beside {self._commit[:12]}: {', '.join(new)}", file=sys.stderr)
+            self._told.update(new)
         old, new = self._versions
         self._turn += 1
         # Neither is always the first.
@@ -126,7 +154,7 @@ class Beside:
             found = {}
             for version in order:
                 output = Path(folder) / f"{version.commit}.json"
-                run_suites(version, [_node(name) for name in names], output)
+                run_suites(version, [_node(name) for name in names], output, best_only=True)
                 found[version] = figures(output, "best_s", "best_cpu_s")
         return {name: (found[old][name], found[new][name]) for name in found[new] if name in found[old]}
 
@@ -187,10 +215,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--fresh", action="store_true", help="with --update: drop what the baseline holds")
     parser.add_argument("--runs", type=int, default=5, help="repeated runs of --update (default 5)")
     parser.add_argument("--baseline", type=Path, help="baseline file; by default that of this machine class")
+    parser.add_argument(
+        "--seconds", type=float, default=150.0, help="turns of suspects may begin for so long (default 150)"
+    )
     parser.add_argument("--json", type=Path, help="keep pytest-benchmark's JSON here")
     given = parser.parse_args(arguments)
     if given.runs < 1:
         parser.error(f"--runs must be at least 1, got {given.runs}")
+    if not given.seconds > 0.0:
+        parser.error(f"--seconds must be positive, got {given.seconds}")
     if given.fresh and not given.update:
         parser.error("--fresh goes with --update: a comparison changes no baseline")
     if given.fresh and given.expression and (given.baseline is None or given.baseline.exists()):
@@ -206,14 +239,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.update:
             update(path, given.runs, what, given.fresh)
             return 0
-        return compare(path, what, given.json)
+        return compare(path, what, given.json, given.seconds)
     except (VersionError, BaselineError) as error:
         print(error, file=sys.stderr)
         return USAGE
 
 
-def compare(path: Path, what: Sequence[str], keep: Path | None) -> int:
-    """Measure once and compare with a baseline file; the exit code."""
+def compare(path: Path, what: Sequence[str], keep: Path | None, seconds: float) -> int:
+    """Measure once and compare with a baseline file, in turns for some seconds at most; the exit code."""
     if not path.exists():
         print(f"no baseline for this class of machines ({path.name}); --update makes one", file=sys.stderr)
         return USAGE
@@ -228,8 +261,15 @@ def compare(path: Path, what: Sequence[str], keep: Path | None) -> int:
     moved = drift(references, measured) if whole else 1.0
     if not whole:
         references = {name: r for name, r in references.items() if name in measured}
-    verdicts = judge(references, measured, Beside(commit), moved)
+    beside = Beside(commit, seconds)
+    verdicts = judge(references, measured, beside, moved, beside.out_of_time)
     show(verdicts, moved, Console())
+    if undecided := [v.name for v in verdicts if v.sign == "?"]:
+        print(
+            f"undecided, since the machine was too busy or turns took longer than {seconds:g} s: "
+            f"{', '.join(undecided)}; -k measures fewer, --seconds longer",
+            file=sys.stderr,
+        )
     slower = [v.name for v in verdicts if v.sign == "-"]
     if slower:
         print(f"slower than the baseline: {', '.join(slower)}", file=sys.stderr)

@@ -62,17 +62,25 @@ def test_checkpoint(tracked: Tracked, name: str, tmp_path: Path) -> None:
     tracked(lambda: trainer.save(path), yardstick="disk")
 
 
-@pytest.mark.parametrize("observations", [1, 10])
 @pytest.mark.parametrize("name", MODELS)
-def test_sampling(tracked: Tracked, name: str, observations: int) -> None:
+def test_sampling(tracked: Tracked, name: str) -> None:
+    sampling(tracked, name, observations=1, yardstick="core")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_sampling_many(tracked: Tracked, name: str) -> None:
+    sampling(tracked, name, observations=10, yardstick="layers")
+
+
+def sampling(tracked: Tracked, name: str, observations: int, yardstick: str) -> None:
+    """Samples of every observation that depend on nothing else, and the times of drawing 1000 for each."""
     model = made(name).eval()
     y = model.problem.observations(10)[:observations]
     samples = model.sample(y, 1000)
     assert samples.shape == (observations, 1000, 4)
     assert np.isfinite(samples).all()
-    # Samples of an observation depend on nothing but itself.
     torch.testing.assert_close(model.sample(y[:1], 1000), samples[:1], atol=1e-4, rtol=1e-4)
-    tracked(lambda: model.sample(y, 1000), yardstick="core")
+    tracked(lambda: model.sample(y, 1000), yardstick)
 
 
 @pytest.mark.parametrize(("mode", "name"), MODES)

@@ -18,9 +18,14 @@ from tracking.yardsticks import YARDSTICKS, cpu_seconds, seconds
 # A round shorter than this is made of several calls.
 ROUND_S = 0.003
 BUDGET_S = 0.6
-MIN_ROUNDS, MAX_ROUNDS = 9, 60
+MIN_ROUNDS, MAX_ROUNDS = 5, 60
+# A call that takes longer is timed once to learn how many fit the budget; a short one can be held up.
+LONG_S = 0.1
 # "name part:share" slows every matching benchmark down: how the check itself is tested.
 INJECT = "FASTINV_BENCH_INJECT"
+# Set where only the shortest times of a call are of use: no yardstick, and a part of the rounds.
+BEST_ONLY = "FASTINV_BENCH_BEST_ONLY"
+BEST_BUDGET_S, BEST_ROUNDS = 0.25, 3
 
 
 class Tracked(Protocol):
@@ -64,7 +69,8 @@ def tracked(benchmark: Any, request: pytest.FixtureRequest) -> Tracked:
     """Rounds of the call and of the yardstick take turns; what they say goes into extra_info.
 
     `ratio` is the median ratio of wall times, `cpu_ratio` that of CPU times; `best_s` and `best_cpu_s` are
-    the shortest times of a call. What waits for the disk has no CPU times.
+    the shortest times of a call. What waits for the disk has no CPU times, and with BEST_ONLY there are no
+    ratios.
     """
 
     def time_it(call: Callable[[], object], yardstick: str = "threads") -> None:
@@ -72,11 +78,18 @@ def tracked(benchmark: Any, request: pytest.FixtureRequest) -> Tracked:
         if not benchmark.enabled:
             benchmark.pedantic(call)
             return
+        best_only = BEST_ONLY in os.environ
         call(), measure()
-        # The best of three, or one that was held up would be timed alone, cold from the yardstick.
-        calls = max(1, math.ceil(ROUND_S / min(seconds(call) for _ in range(3))))
-        once = min(calls * seconds(call) + seconds(measure) for _ in range(3))
-        rounds = min(MAX_ROUNDS, max(MIN_ROUNDS, round(BUDGET_S / once)))
+        took = seconds(call)
+        if took < LONG_S:
+            # The best of three, or one that was held up would be timed alone, cold from the yardstick.
+            took = min(took, seconds(call), seconds(call))
+        calls = max(1, math.ceil(ROUND_S / took))
+        if best_only:
+            rounds = max(BEST_ROUNDS, round(BEST_BUDGET_S / (calls * took)))
+        else:
+            once = calls * took + min(seconds(measure) for _ in range(3))
+            rounds = max(MIN_ROUNDS, round(BUDGET_S / once))
         yard: list[float] = []
         yard_cpu: list[float] = []
         cpu: list[float] = []
@@ -92,16 +105,20 @@ def tracked(benchmark: Any, request: pytest.FixtureRequest) -> Tracked:
                 call()
             cpu.append(cpu_seconds() - start)
 
-        benchmark.pedantic(several, setup=turn_of_yardstick, rounds=rounds)
-        found = _ratio_and_best(benchmark.stats.stats.data, yard, calls)
-        benchmark.extra_info |= {"yardstick": yardstick, "calls_per_round": calls}
-        benchmark.extra_info |= dict(zip(("ratio", "best_s"), found, strict=True))
+        setup = {} if best_only else {"setup": turn_of_yardstick}
+        benchmark.pedantic(several, rounds=min(MAX_ROUNDS, rounds), **setup)
+        times = benchmark.stats.stats.data
+        more = benchmark.extra_info
+        more |= {"yardstick": yardstick, "calls_per_round": calls, "best_s": min(times) / calls}
+        if yard:
+            more["ratio"] = _ratio(times, yard, calls)
         if yardstick != "disk":
-            found = _ratio_and_best(cpu, yard_cpu, calls)
-            benchmark.extra_info |= dict(zip(("cpu_ratio", "best_cpu_s"), found, strict=True))
+            more["best_cpu_s"] = min(cpu) / calls
+            if yard:
+                more["cpu_ratio"] = _ratio(cpu, yard_cpu, calls)
 
     return time_it
 
 
-def _ratio_and_best(times: list[float], yard: list[float], calls: int) -> tuple[float, float]:
-    return median(t / calls / u for t, u in zip(times, yard, strict=True)), min(times) / calls
+def _ratio(times: list[float], yard: list[float], calls: int) -> float:
+    return median(t / calls / u for t, u in zip(times, yard, strict=True))

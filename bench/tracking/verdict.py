@@ -20,8 +20,13 @@ SUSPECT = 0.20
 SLOWER = 0.15
 # The same for wall times where CPU times are known: a loop that lost one of two threads takes twice the time.
 CLOCK_ALONE = 0.6
-# Turns at most; the first of them that may clear a suspect; and the chance that unchanged code looks as slow.
-TURNS, CERTAIN, LEVEL = 24, 3, 1e-4
+# Turns of a suspect at most, and the first of them that may clear it.
+TURNS, CERTAIN = 24, 3
+# A suspect is slower if the chance that unchanged code looks as slow is below the first, and cleared if the
+# chance that code which is slower by SLOWER looks as fast is below the second.
+LEVEL, CLEAR = 1e-4, 0.02
+# Suspects in one turn, the worst first: so that a few are decided if many cannot be in the time there is.
+TOGETHER = 6
 # The machine's own drift against the yardsticks is the median change of all benchmarks, up to this.
 MOST_DRIFT = 0.15
 
@@ -35,7 +40,8 @@ class Verdict:
 
     Attributes:
         name: of the benchmark.
-        sign: "+" faster, "-" slower, "?" slower by too few turns to tell, "~" neither, "new" without anything
+        sign: "+" faster, "-" slower, "?" slower by too few turns to tell, or not measured in
+            time, "~" neither, "new" without anything
             to compare with, "gone" not measured.
         change: relative change, positive for slower; None where there is nothing to compare.
         turns: measurements beside the older version that the verdict rests on; 0 for the file alone.
@@ -52,6 +58,7 @@ def judge(
     measured: Mapping[str, float],
     beside: Callable[[list[str]], Mapping[str, Pair]],
     moved: float = 1.0,
+    enough: Callable[[], bool] = lambda: False,
 ) -> list[Verdict]:
     """Compare ratios with a baseline; whatever seems slower is measured beside the older version.
 
@@ -67,6 +74,7 @@ def judge(
         measured: name to the ratio measured now.
         beside: measures the named benchmarks once in both versions; leaves out what the older one cannot run.
         moved: the machine's drift, taken off `measured`.
+        enough: whether no further turn may begin; what is open then is undecided.
     """
     # What waits for the disk has no ratio of CPU times, and does not drift with the processor.
     steady = {
@@ -75,19 +83,22 @@ def judge(
     }
     names = sorted({name for table in (baseline, measured) for name in table if not name.endswith(CPU)})
     verdicts = {name: _first_look(name, baseline, steady) for name in names}
-    suspects = [name for name in names if verdicts[name].sign == "-"]
+    waiting = sorted((name for name in names if verdicts[name].sign == "-"), key=_by_change(verdicts))
     turns: dict[str, list[Pair]] = {}
-    for turn in range(1, TURNS + 1):
-        if not suspects:
+    asked: list[str] = []
+    while asked or waiting:
+        free = TOGETHER - len(asked)
+        asked, waiting = asked + waiting[:free], waiting[free:]
+        if enough():
             break
-        for name, pair in beside(suspects).items():
+        for name, pair in beside(sorted(asked)).items():
             turns.setdefault(name, []).append(pair)
-        verdicts |= {name: _second_look(name, turns) for name in suspects}
-        suspects = [
-            name
-            for name in suspects
-            if verdicts[name].sign in "?~" and not (turn >= CERTAIN and _harmless(name, turns))
-        ]
+        verdicts |= {name: _second_look(name, turns) for name in asked}
+        asked = [name for name in asked if verdicts[name].sign in "?~" and not _decided(name, turns)]
+    for name in asked + waiting:
+        seen = verdicts[name]
+        if seen.turns < CERTAIN:
+            verdicts[name] = Verdict(name, "?", seen.change, seen.turns)
     return list(verdicts.values())
 
 
@@ -113,6 +124,10 @@ def chance(pairs: Sequence[Pair]) -> float:
     n, best = len(pairs), min(new for _, new in pairs)
     k = sum(old < best for old, _ in pairs)
     return math.comb(n, k) / math.comb(2 * n, k)
+
+
+def _by_change(verdicts: Mapping[str, Verdict]) -> Callable[[str], tuple[float, str]]:
+    return lambda name: (-(verdicts[name].change or 0.0), name)
 
 
 def _first_look(name: str, baseline: Mapping[str, Reference], ratios: Mapping[str, float]) -> Verdict:
@@ -142,9 +157,18 @@ def _second_look(name: str, turns: Mapping[str, Sequence[Pair]]) -> Verdict:
     return undecided or Verdict(name, "~", _change(pairs), len(pairs))
 
 
-def _harmless(name: str, turns: Mapping[str, Sequence[Pair]]) -> bool:
-    """Far enough from slower that more turns would not change it; the best times only come closer."""
-    return all(_change(pairs) < least / 2.0 for pairs, least in _evidence(name, turns))
+def _decided(name: str, turns: Mapping[str, Sequence[Pair]]) -> bool:
+    """Whether further turns of a suspect that is not slower are of no use."""
+    taken = len(turns[name])
+    return taken >= TURNS or (
+        taken >= CERTAIN and all(_harmless(pairs, least) for pairs, least in _evidence(name, turns))
+    )
+
+
+def _harmless(pairs: Sequence[Pair], least: float) -> bool:
+    """Far below the increase that decides, or improbable for code that is slower by it."""
+    as_if = [(new / (1.0 + least), old) for old, new in pairs]
+    return _change(pairs) < least / 2.0 or chance(as_if) < CLEAR
 
 
 def _evidence(name: str, turns: Mapping[str, Sequence[Pair]]) -> list[tuple[Sequence[Pair], float]]:

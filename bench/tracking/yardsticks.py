@@ -6,6 +6,7 @@ disk, process start), takes a few milliseconds and is never changed: a new workl
 
 from __future__ import annotations
 
+import functools
 import os
 import resource
 import subprocess
@@ -14,6 +15,7 @@ import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter_ns, process_time
+from typing import Any
 
 import numpy as np
 
@@ -48,6 +50,24 @@ def _powers(own: np.ndarray) -> None:
         np.exp(_MORE, out=own)
 
 
+def layers() -> None:
+    """Layers of a network on 10 000 rows, on torch's threads, with an array of its own for every result.
+
+    Most of what such a layer takes longer on one day than on another is for memory that the system hands out
+    anew each time.
+    """
+    rows, weights = _layers()
+    for _ in range(8):
+        rows = (rows @ weights).relu()
+
+
+@functools.cache
+def _layers() -> tuple[Any, Any]:
+    import torch
+
+    return torch.from_numpy(_RNG.normal(size=(10_000, 40))).float(), torch.full((40, 40), 0.04)
+
+
 def memory() -> None:
     """Copy of 8 MiB."""
     np.copyto(_COPY, _WORDS)
@@ -74,7 +94,7 @@ def process() -> None:
 
 
 YARDSTICKS: dict[str, Callable[[], None]] = {
-    f.__name__: f for f in (core, threads, memory, interpreter, disk, process)
+    f.__name__: f for f in (core, threads, layers, memory, interpreter, disk, process)
 }
 
 

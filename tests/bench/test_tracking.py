@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from tracking import baseline
 from tracking.baseline import Reference
-from tracking.verdict import CERTAIN, CPU, Pair, chance, drift, judge
-from tracking.versions import Version
+from tracking.verdict import CERTAIN, CPU, TOGETHER, Pair, chance, drift, judge
+from tracking.versions import Version, VersionError
 
 CHECK = Path(__file__).parents[2] / "bench" / "check.py"
 STEADY = Reference((1.98, 2.0, 2.0, 2.0, 2.02))
@@ -51,7 +51,10 @@ def test_a_file_decides_alone_unless_something_seems_slower(ratio: float, sign: 
         ([(2.0, 2.5), (2.2, 2.6), (2.4, 2.9)], "-", 0.25, 8),
         # The file's machine was faster.
         ([(2.6, 2.6)], "~", 0.0, 3),
-        ([(2.0, 2.28)], "~", 0.14, 24),
+        # Code that is slower by 15% is as fast in four turns with a probability of 1/70, in three of 1/20.
+        ([(2.0, 2.28)], "~", 0.14, 4),
+        ([(2.0, 2.28), (2.0, 2.32)], "~", 0.14, 9),
+        ([(2.0, 2.32)], "-", 0.16, 8),
         # Bursts, in every turn but one of five.
         ([(2.0, 3.0)] * 4 + [(2.0, 2.0)], "~", 0.0, 5),
         # A busy machine doubles times of the older version now and then, which hides some of the evidence.
@@ -67,6 +70,40 @@ def test_what_seems_slower_is_decided_beside_the_older_version(
     assert (slow.name, slow.sign, slow.turns) == ("slow", sign, turns)
     assert slow.change == pytest.approx(change)
     assert (fine.name, fine.sign, fine.turns) == ("fine", "~", 0)
+
+
+def test_the_worst_come_first_and_the_time_may_not_do_for_all() -> None:
+    measured = {f"b{i}": 3.0 + i for i in range(TOGETHER + 2)}
+    asked: list[list[str]] = []
+
+    def measure(names: list[str]) -> dict[str, Pair]:
+        asked.append(names)
+        return {name: (2.0, 2.0 if name == f"b{TOGETHER}" else 2.6) for name in names}
+
+    turns = CERTAIN + 2
+    verdicts = judge(dict.fromkeys(measured, STEADY), measured, measure, enough=lambda: len(asked) == turns)
+    first = [f"b{i}" for i in range(2, TOGETHER + 2)]
+    assert asked[:CERTAIN] == [first] * CERTAIN
+    # One is cleared, and the next takes its place.
+    then = sorted({*first, "b1"} - {f"b{TOGETHER}"})
+    assert asked[CERTAIN:] == [then] * 2
+    assert {v.name: (v.sign, v.turns) for v in verdicts} == {
+        "b0": ("?", 0),
+        "b1": ("?", 2),
+        f"b{TOGETHER}": ("~", CERTAIN),
+        **{name: ("?", turns) for name in then if name != "b1"},
+    }
+
+
+def test_too_few_turns_clear_nothing() -> None:
+    asked: list[int] = []
+
+    def measure(names: list[str]) -> dict[str, Pair]:
+        asked.append(len(names))
+        return dict.fromkeys(names, (2.0, 2.0))
+
+    (verdict,) = judge({"a": STEADY}, {"a": 4.0}, measure, enough=lambda: len(asked) == CERTAIN - 1)
+    assert verdict.sign == "?"
 
 
 def test_only_what_is_open_is_measured_on() -> None:
@@ -229,9 +266,11 @@ def suites(monkeypatch: pytest.MonkeyPatch) -> dict[str | None, float]:
     """Stands for benchmarks of one name: CPU seconds by commit, that of the checkout's code under None."""
     seconds: dict[str | None, float] = {None: 1.0, "c0ffee": 1.0}
 
-    def run(version: Version, what: Sequence[str], output: Path) -> None:
+    def run(version: Version, what: Sequence[str], output: Path, *, best_only: bool = False) -> None:
         each = {"ratio": 1.0, "best_s": 1.0, "cpu_ratio": 1.0, "best_cpu_s": 1.0}
         each = {key: value * seconds[version.commit] for key, value in each.items()}
+        if best_only:
+            each = {key: value for key, value in each.items() if key.startswith("best")}
         rows = [{"fullname": "bench/suites/test_mmd.py::test_forward[x]", "extra_info": each}]
         if what == ["bench/suites"]:
             rows.append({"fullname": "bench/suites/test_runs.py::test_write", "extra_info": {"ratio": 1.0}})
@@ -291,6 +330,12 @@ def test_runs_of_other_code_are_not_added(
     assert "measured with other libraries, python; --fresh" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         check.main([*arguments, "--fresh", "-k", "x"])
+
+
+def test_an_expression_that_matches_nothing_is_said(tmp_path: Path) -> None:
+    what = ["bench/suites/test_runs.py", "-k", "nothing_like_it"]
+    with pytest.raises(VersionError, match=r"no benchmark was run by: .* -k nothing_like_it"):
+        check.run_suites(Version(Path(sys.executable)), what, tmp_path / "none.json")
 
 
 def test_a_missing_baseline_is_said(tmp_path: Path) -> None:
