@@ -139,11 +139,11 @@ class ReferenceSource:
 
 
 class CompiledSource:
-    """A user's @njit simulator and a compiled prior, fused into one loop over blocks of draws.
+    """A user's @njit simulator and a compiled prior in one loop over blocks of draws.
 
-    In the quick loop, which is SIMD code, all draws of a block fail where one raises. The thorough one does
-    such a block again row by row; it takes as long again to compile, and is only if a draw raises. What
-    cannot be compiled into a loop is called from one, row by row.
+    Run quickly, by SIMD code, all draws of a block fail where one raises. Run thoroughly, such a block is
+    done again row by row; that takes as long again to compile, and is only if a draw raises. What cannot be
+    compiled into a loop is called from one, row by row.
     """
 
     parallel = True
@@ -154,34 +154,31 @@ class CompiledSource:
         self._prior, self._coordinates = compiled_prior(prior if is_compiled(prior) else tuple(prior))
         self._simulator = simulator
         self._lock = threading.Lock()
-        # The loop and whether it is the quick one: together, for threads read them while one replaces them.
-        self._loop = self._quick_or_by_rows()
+        # What runs a block, and whether quickly: together, for threads read them while one replaces them.
+        self._run = self._quick_or_by_rows()
         # Most simulators that ever raise do so here: nobody measures this yet, or waits for it after Ctrl-C.
         self.simulate(0, TRIED)
 
     def _quick_or_by_rows(self) -> tuple[Any, bool]:
-        """A loop, compiled by its first call."""
         from numba.core.errors import NumbaError
 
-        arguments = 0, *self._key, self.dim_x, self._coordinates, np.empty((self.dim_y, 1)), _counts()
         # Whatever keeps a function from being compiled into a loop, it may still be called from one.
         with contextlib.suppress(Exception):
-            loop = _fused(self._prior, self._simulator, "quick")
-            if loop(*arguments) == 0:
-                return loop, True
-        loop = _fused(self._prior, self._simulator, "by rows")
+            run = _compiled_run(self._simulator, "quick")
+            if self._simulated(run, 0, np.empty((self.dim_y, 1)), _counts()) == 0:
+                return run, True
         try:
-            status = loop(*arguments)
+            run = _compiled_run(self._simulator, "by rows")
         except NumbaError as error:
             raise not_compilable("simulator", error) from error
-        self._check(status)
-        return loop, False
+        self._check(self._simulated(run, 0, np.empty((self.dim_y, 1)), _counts()))
+        return run, False
 
     def _thorough(self) -> Any:
         with self._lock:
-            if self._loop[1]:
-                self._loop = _fused(self._prior, self._simulator, "thorough"), False
-            return self._loop[0]
+            if self._run[1]:
+                self._run = _compiled_run(self._simulator, "thorough"), False
+            return self._run[0]
 
     def _check(self, status: int) -> None:
         if status:
@@ -191,14 +188,19 @@ class CompiledSource:
                 f"{' or a number' if dim == 1 else ''}), and returned a row of another length"
             )
 
+    def _simulated(self, run: Any, first: int, y: FloatArray, counts: NDArray[np.int64]) -> int:
+        from fastinv.kernels.rejection.numba_cpu.abc_users import simulate
+
+        status = simulate(self._prior, run, first, *self._key, self.dim_x, self._coordinates, y, counts)
+        return int(status)
+
     def simulate(self, first: int, count: int) -> tuple[NDArray[Any], int]:
         y, counts = np.empty((self.dim_y, count)), _counts()
-        arguments = first, *self._key, self.dim_x, self._coordinates, y, counts
-        loop, quick = self._loop
-        self._check(loop(*arguments))
+        run, quick = self._run
+        self._check(self._simulated(run, first, y, counts))
         if quick and counts[1]:
             counts[:] = 0
-            self._check(self._thorough()(*arguments))
+            self._check(self._simulated(self._thorough(), first, y, counts))
         return y, int(counts[0])
 
     def draw(self, number: Numbers) -> tuple[FloatArray, None]:
@@ -209,14 +211,20 @@ class CompiledSource:
             numbers = number[start : start + DRAWN_AT_ONCE]
             u, drawn = np.empty((self.dim_x, len(numbers))), np.empty((self.dim_x, len(numbers)))
             abc_users.uniforms_of(numbers, *self._key, u.T)
-            self._prior(self._coordinates, u, drawn, np.zeros(len(numbers), dtype=bool))
+            abc_users.draw(self._prior, self._coordinates, u, drawn, np.zeros(len(numbers), dtype=bool))
             x[start : start + len(numbers)] = drawn.T
         return x, None
 
 
 @functools.lru_cache(maxsize=COMPILED)
 def compiled_prior(prior: Any) -> tuple[Any, tuple[NDArray[Any], ...]]:
-    """Of a prior, @njit or coordinates, a function that is called like `independent`, and its coordinates."""
+    """What `abc_users.draw` takes of a prior, @njit or coordinates: a pointer or None, and the coordinates.
+
+    Raises:
+        NotCompilableError: Numba cannot compile it.
+    """
+    from numba.core.errors import NumbaError
+
     from fastinv.kernels.rejection.numba_cpu import abc_users
 
     coordinates: Coordinates = () if is_compiled(prior) else prior
@@ -240,8 +248,13 @@ def compiled_prior(prior: Any) -> tuple[Any, tuple[NDArray[Any], ...]]:
         first.append(row[1])
         second.append(row[2])
     arrays = np.array(kinds, dtype=np.int64), np.array(first, dtype=float), np.array(second, dtype=float)
-    function = abc_users.row_by_row(prior) if is_compiled(prior) else abc_users.independent
-    return function, (*arrays, cumulative)
+    pointer = None
+    if is_compiled(prior):
+        try:
+            pointer = abc_users.pointer(abc_users.row_by_row(prior), abc_users.PRIOR)
+        except NumbaError as error:
+            raise not_compilable("prior", error) from error
+    return pointer, (*arrays, cumulative)
 
 
 @functools.lru_cache(maxsize=COMPILED)
@@ -252,17 +265,18 @@ def _block(simulator: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=2 * COMPILED)
-def _fused(prior: Any, simulator: Any, how: Literal["quick", "thorough", "by rows"]) -> Any:
-    """One of the loops of `CompiledSource`."""
+def _compiled_run(simulator: Any, how: Literal["quick", "thorough", "by rows"]) -> Any:
+    """One of the ways in which `CompiledSource` runs a block, as a pointer."""
     from fastinv.kernels.rejection.numba_cpu import abc_users
 
     if how == "by rows":
-        return abc_users.make_simulate(prior, abc_users.make_rows(simulator))
-    block = _block(simulator)
-    if block is None:
+        run = abc_users.make_rows(simulator)
+    elif (block := _block(simulator)) is None:
         raise TypeError("calls of the simulator cannot be replaced by its code")
-    on_raise = abc_users.all_fail if how == "quick" else abc_users.make_rows(simulator)
-    return abc_users.make_simulate(prior, abc_users.with_rows(block, on_raise))
+    else:
+        on_raise = abc_users.all_fail if how == "quick" else abc_users.make_rows(simulator)
+        run = abc_users.with_rows(block, on_raise)
+    return abc_users.pointer(run, abc_users.RUN)
 
 
 def is_compiled(function: object) -> bool:
@@ -281,6 +295,6 @@ def not_compilable(argument: str, error: Exception) -> NotCompilableError:
     returned = [line.removeprefix("TypingError: ") for line in lines if "it returns" in line]
     named = [line for line in lines if line.startswith(("Cannot", "Unknown", "No impl", "NameError"))]
     return NotCompilableError(
-        f"{argument}: Numba cannot compile it (with its prior) as a function of one float64 row: "
+        f"{argument}: Numba cannot compile it as a function of one float64 row: "
         f"{(returned or named or lines or ['no message'])[0][:300]}"
     )

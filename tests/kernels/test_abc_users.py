@@ -190,7 +190,7 @@ def test_threads_that_meet_the_first_draw_that_raises_at_once_agree() -> None:
         return x[0]
 
     source = CompiledSource(seldom, (Uniform(0.0, 1.0),), 1, 1, 0)
-    assert source._loop[1]
+    assert source._run[1]
     compiled = event.RecordingListener()
     with event.install_listener("numba:compile", compiled), ThreadPoolExecutor(4) as threads:
         parts = list(threads.map(lambda part: source.simulate(1000 * part, 1000), range(8)))
@@ -198,9 +198,9 @@ def test_threads_that_meet_the_first_draw_that_raises_at_once_agree() -> None:
     x = source.draw(np.arange(8000))[0][:, 0]
     np.testing.assert_array_equal(y, np.where(x > limit, np.nan, x))
     assert sum(raised for _, raised in parts) == (x > limit).sum() > 8
-    assert not source._loop[1]
-    loops = [e for _, e in compiled.buffer if e.is_start and "simulate" in str(e.data["dispatcher"])]
-    assert len(loops) == 1
+    assert not source._run[1]
+    rows = [e for _, e in compiled.buffer if e.is_start and "over_columns" in str(e.data["dispatcher"])]
+    assert len(rows) == 1
 
 
 def test_the_thorough_loop_is_compiled_for_a_simulator_that_raises_alone() -> None:
@@ -218,7 +218,7 @@ def test_the_thorough_loop_is_compiled_for_a_simulator_that_raises_alone() -> No
         dim_x, dim_y = (1, 1) if simulator is fragile else (2, 2)
         source = CompiledSource(simulator, prior, dim_x, dim_y, 0)
         _, raised = source.simulate(0, 1000)
-        assert source._loop[1] is quick
+        assert source._run[1] is quick
         assert (raised > 0) == (prior is not LINE)
 
 

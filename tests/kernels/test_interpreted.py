@@ -176,10 +176,10 @@ def test_loop_of_a_user_s_simulator(how: str) -> None:
         "quick": abc_users.with_rows(fragile_block, abc_users.all_fail),
         "thorough": abc_users.with_rows(fragile_block, by_rows),
     }[how]
-    write, coordinates = compiled_prior(prior)
+    pointer, coordinates = compiled_prior(prior)
+    assert pointer is None
     y, counts = np.empty((2, count)), np.zeros(2, dtype=np.int64)
-    loop = abc_users.make_simulate(write, run)
-    assert loop(7, *split_seed(9), 3, coordinates, y, counts) == abc_users.OK
+    assert abc_users.simulate(None, run, 7, *split_seed(9), 3, coordinates, y, counts) == abc_users.OK
     fails = x[:, 0] > 1.5
     if how == "quick":
         assert counts.tolist() == [count, 2]  # each block has a draw that raises
@@ -188,7 +188,8 @@ def test_loop_of_a_user_s_simulator(how: str) -> None:
         assert counts.tolist() == [fails.sum(), 0]
         want = np.where(fails, np.nan, [x[:, 0] + x[:, 1], x[:, 2]])
         np.testing.assert_allclose(y, want, rtol=1e-12, atol=1e-12)
-        status = loop(7, *split_seed(9), 3, coordinates, np.empty((1, 5)), counts)
+        too_few = np.empty((1, 5))
+        status = abc_users.simulate(None, run, 7, *split_seed(9), 3, coordinates, too_few, counts)
         assert status == abc_users.SIMULATOR_SHAPE
 
 
@@ -197,7 +198,7 @@ def test_prior_of_a_user() -> None:
     u = np.random.default_rng(0).uniform(size=(2, 5))
     x, failed = np.empty((2, 5)), np.zeros(5, dtype=bool)
     failed[3] = True
-    assert by_rows((), u, x, failed)
+    assert abc_users.draw(by_rows, (), u, x, failed)
     np.testing.assert_array_equal(x[:, ~failed], np.stack([2.0 * u[0], 1.0 - u[1]])[:, ~failed])
     assert not by_rows((), u, np.empty((3, 5)), failed)
 

@@ -1,8 +1,9 @@
 # mypy: allow-untyped-defs, allow-untyped-decorators, allow-untyped-calls
-"""A user's @njit prior and simulator, fused into one loop over the random stream.
+"""A user's @njit prior and simulator in a loop over the random stream.
 
-The loop goes block by block, one coordinate after the other (`x` has shape (d_x, BLOCK)), so that LLVM can
-turn it into SIMD code: the user's function is compiled into it, with the sine and cosine of `abc_double` in
+The loop goes block by block, one coordinate after the other (`x` has shape (d_x, BLOCK)). It calls what does
+a block by its address, so that nothing but that is compiled for a user. There LLVM can turn the loop over
+draws into SIMD code: the user's function is compiled into it, with the sine and cosine of `abc_double` in
 place of the C library's. A block in which a draw raises is done again row by row.
 """
 
@@ -38,6 +39,21 @@ OURS = {
 # nothing there.
 PASSED_ON = ("error_model", "fastmath")
 WITHOUT_MEANING = ("nopython", "nogil", "cache", "boundscheck", "inline", "forceinline")
+
+_COLUMNS, _VALUES = types.Array(types.float64, 2, "C"), types.Array(types.float64, 1, "C")
+_FLAGS, _KINDS = types.Array(types.boolean, 1, "C"), types.Array(types.int64, 1, "C")
+# What does a block, see `make_rows` and `independent`.
+RUN = types.boolean(_COLUMNS, _COLUMNS, _FLAGS)
+PRIOR = types.boolean(types.Tuple((_KINDS, _VALUES, _VALUES, _COLUMNS)), _COLUMNS, _COLUMNS, _FLAGS)
+
+
+def pointer(function: Any, signature: Any) -> Any:
+    """A function of this module for RUN or PRIOR, compiled, to be called by its address; the result holds it.
+
+    Raises:
+        NumbaError: what it calls cannot be compiled.
+    """
+    return numba.cfunc(signature)(function.py_func)
 
 
 def _store(value, out, j):
@@ -241,37 +257,49 @@ def with_rows(block: Any, by_rows: Any) -> Any:
     return run
 
 
-def make_simulate(prior: Any, run: Any) -> Any:
-    """The fused loop: (first, k0, k1, d_x, coordinates, y (d_y, n), counts) -> status.
+@numba.njit(cache=True, nogil=True)
+def draw(prior, coordinates, u, x, failed):
+    """A prior over a block: called like `independent`, which is what None stands for."""
+    if prior is None:
+        return independent(coordinates, u, x, failed)
+    return prior(coordinates, u, x, failed)
 
-    Draws that fail become NaN; `counts` takes how many did, and how many blocks did as a whole.
+
+@numba.njit(cache=True, nogil=True)
+def simulate(prior, run, first, k0, k1, dim_x, coordinates, y, counts):
+    """Simulate one block after the other.
 
     Args:
-        prior: over a block, called like `independent`.
-        run: the simulator over columns, of `make_rows` or `with_rows`.
+        prior: pointer for PRIOR, or None for `independent`.
+        run: the simulator, pointer for RUN.
+        first: number of the first simulation.
+        k0: low word of the seed.
+        k1: high word of the seed.
+        dim_x: parameters.
+        coordinates: for the prior.
+        y: output, shape (d_y, n); NaN for draws that fail.
+        counts: two integers, to which is added how many draws failed, and how many blocks did as a whole.
+
+    Returns:
+        A status.
     """
-
-    @numba.njit(nogil=True)
-    def simulate(first, k0, k1, dim_x, coordinates, y, counts):
-        size = min(BLOCK, y.shape[1])
-        words, failed = np.empty((4, size), np.uint32), np.empty(size, np.bool_)
-        u, x, out = np.empty((dim_x, size)), np.empty((dim_x, size)), np.empty((len(y), size))
-        for start in range(0, y.shape[1], size):
-            failed[:] = False
-            fill_uniforms(first + start, k0, k1, words, u)
-            if not prior(coordinates, u, x, failed):
-                return PRIOR_SHAPE
-            if not run(x, out, failed):
-                return SIMULATOR_SHAPE
-            whole = True
-            for j in range(size):
-                whole = whole and failed[j]
-            counts[1] += whole
-            # The last block may go on beyond the end.
-            for j in range(min(size, y.shape[1] - start)):
-                counts[0] += failed[j]
-                for d in range(len(y)):
-                    y[d, start + j] = np.nan if failed[j] else out[d, j]
-        return OK
-
-    return simulate
+    size = min(BLOCK, y.shape[1])
+    words, failed = np.empty((4, size), np.uint32), np.empty(size, np.bool_)
+    u, x, out = np.empty((dim_x, size)), np.empty((dim_x, size)), np.empty((len(y), size))
+    for start in range(0, y.shape[1], size):
+        failed[:] = False
+        fill_uniforms(first + start, k0, k1, words, u)
+        if not draw(prior, coordinates, u, x, failed):
+            return PRIOR_SHAPE
+        if not run(x, out, failed):
+            return SIMULATOR_SHAPE
+        whole = True
+        for j in range(size):
+            whole = whole and failed[j]
+        counts[1] += whole
+        # The last block may go on beyond the end.
+        for j in range(min(size, y.shape[1] - start)):
+            counts[0] += failed[j]
+            for d in range(len(y)):
+                y[d, start + j] = np.nan if failed[j] else out[d, j]
+    return OK
