@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -22,9 +24,13 @@ TOLERANCE = 0.03
 # Steps in which widths are tried: what vector units and tensor cores like first, then ever finer ones.
 STEPS = (16.0, 8.0, 4.0, 1.0, 0.25)
 MIN_WIDTH, MAX_WIDTH = 4.0, 8192.0
+# Widths that are searched for the budget, nearer to each other than the finest step.
+CELLS = 2**15
+GRID = (MAX_WIDTH - MIN_WIDTH) / CELLS
+GUESSES = 8
 
 Maker = Callable[[Dims, float, Any], Family]
-# Solved widths: some twenty networks are made on the way to one.
+# Solved widths: some eight networks are made on the way to one.
 _SOLVED: dict[tuple[Maker, Dims, str, int, int], float] = {}
 
 
@@ -117,6 +123,7 @@ def solve_width(make: Callable[[float], Family], parameters: int, spec: ModelSpe
         BudgetError: the smallest network is too large, or no width is near enough.
     """
 
+    @functools.cache
     def size(width: float) -> int:
         with torch.device("meta"), _NothingDrawn():
             return count_parameters(make(width))
@@ -127,10 +134,7 @@ def solve_width(make: Callable[[float], Family], parameters: int, spec: ModelSpe
             f"a budget of {spec.budget:,} parameters is too small for model {spec.model!r} on "
             f"{spec.problem!r}: its smallest network has {smallest + spec.budget - parameters:,}"
         )
-    low, high = MIN_WIDTH, MAX_WIDTH
-    while high - low > STEPS[-1]:
-        middle = (low + high) / 2
-        low, high = (middle, high) if size(middle) <= parameters else (low, middle)
+    low = _widest(size, parameters)
     nearby = [max(MIN_WIDTH, round(low / step) * step) for step in STEPS]
     for width in (*nearby, nearby[-1] + STEPS[-1], max(MIN_WIDTH, nearby[-1] - STEPS[-1])):
         if abs(size(width) - parameters) <= TOLERANCE * spec.budget:
@@ -139,3 +143,23 @@ def solve_width(make: Callable[[float], Family], parameters: int, spec: ModelSpe
         f"no width of model {spec.model!r} comes within 3% of {spec.budget:,} parameters "
         f"(width {low:g} has {size(low):,} beside the count head)"
     )
+
+
+def _widest(size: Callable[[float], int], parameters: int) -> float:
+    """The widest network on a grid of widths that has at most so many parameters, or else the smallest one.
+
+    Numbers of parameters grow nearly as a power of the width: a line through the logarithms of the last two
+    leads to the next guess. What a few of them leave open is halved.
+    """
+    fits, exceeds = 0, CELLS if size(MIN_WIDTH) <= parameters else 1
+    width, power, guesses = MIN_WIDTH, 2.0, 0
+    while exceeds - fits > 1:
+        index = (fits + exceeds) // 2
+        if guesses < GUESSES:
+            wanted = width * (parameters / max(1, size(width))) ** (1.0 / power)
+            index = min(max(int((wanted - MIN_WIDTH) / GRID), fits + 1), exceeds - 1)
+        before, width, guesses = width, MIN_WIDTH + index * GRID, guesses + 1
+        if size(width) > size(before) > 0 or size(before) > size(width) > 0:
+            power = max(0.5, math.log(size(width) / size(before)) / math.log(width / before))
+        fits, exceeds = (index, exceeds) if size(width) <= parameters else (fits, index)
+    return MIN_WIDTH + fits * GRID

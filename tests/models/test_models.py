@@ -119,6 +119,35 @@ def test_budget_is_met(name: str, preset: str, problem_name: str) -> None:
     assert m.parameter_count == pytest.approx(PRESETS[preset].parameters, rel=0.03)
 
 
+SIZES = {
+    "power": lambda w: int(3.0 * w**2 + 40.0 * w),
+    "constant for long": lambda w: 1000 * int(w / 64.0) ** 2,
+    "one jump": lambda w: 5 if w < 700.0 else 10**9,
+    "linear": lambda w: int(w),
+    "the same for all": lambda w: 7,
+    "nothing": lambda w: 0,
+    "smaller at first": lambda w: int(abs(w - 20.0)) + 1,
+}
+
+
+@pytest.mark.parametrize("law", SIZES)
+@pytest.mark.parametrize("parameters", [-3, 0, 6, 50, 4_000, 100_000, 10**7, 10**12])
+def test_the_widest_network_of_a_grid_is_found_in_few_guesses(law: str, parameters: int) -> None:
+    tried: dict[float, int] = {}
+
+    def size(width: float) -> int:
+        tried[width] = SIZES[law](width)
+        return tried[width]
+
+    found = build._widest(size, parameters)
+    assert found == build.MIN_WIDTH or size(found) <= parameters
+    above = found + build.GRID
+    assert above >= build.MAX_WIDTH or size(above) > parameters
+    assert len(tried) <= build.GUESSES + 17
+    if law == "power":
+        assert len(tried) <= 8
+
+
 def test_a_width_is_solved_once(monkeypatch: pytest.MonkeyPatch) -> None:
     calls, solve = [], build.solve_width
     monkeypatch.setattr(build, "_SOLVED", {})
