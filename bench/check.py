@@ -51,6 +51,21 @@ WORDS = {
 ORDER = ("-", "?", "+", "new", "gone", "~")
 
 
+def pytest_command(version: Version) -> list[str]:
+    """The command that runs benchmarks on a version, but for what to run; see `pytest_environment`."""
+    command = [str(version.python), "-P", "-m", "pytest"]
+    for plugin in ("pytest_benchmark.plugin", "pytest_timeout", "no:cacheprovider"):
+        command += ["-p", plugin]
+    command += ["--override-ini=addopts=--import-mode=importlib -q", "--benchmark-only", "--benchmark-quiet"]
+    # Where nothing was run, pytest's exit code says so and this warning, an error here, would hide it.
+    return [*command, "-W", "ignore:Not saving anything"]
+
+
+def pytest_environment() -> dict[str, str]:
+    """Of that command: no plugins but those that it names, for others take time in every turn."""
+    return versions.clean() | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
+
 def run_suites(version: Version, what: Sequence[str], output: Path, *, best_only: bool = False) -> None:
     """This checkout's suites on some version, in a process of their own; pytest-benchmark's JSON in `output`.
 
@@ -62,16 +77,10 @@ def run_suites(version: Version, what: Sequence[str], output: Path, *, best_only
         output: file for the JSON.
         best_only: nothing but the shortest times is needed.
     """
-    # No plugins but those that are used: others would take part of a second in every turn.
-    command = [str(version.python), "-P", "-m", "pytest", "-p", "pytest_benchmark.plugin"]
-    command += ["-p", "pytest_timeout", "-p", "no:cacheprovider", *what]
-    command += ["--override-ini=addopts=--import-mode=importlib -q", "--benchmark-only", "--benchmark-quiet"]
-    # Where nothing was run, pytest's exit code says so and this warning, an error here, would hide it.
-    command += ["-W", "ignore:Not saving anything"]
-    environment = {k: v for k, v in versions.clean().items() if k != INJECT or version.commit is None}
-    environment |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} | ({BEST_ONLY: "1"} if best_only else {})
+    environment = {k: v for k, v in pytest_environment().items() if k != INJECT or version.commit is None}
+    environment |= {BEST_ONLY: "1"} if best_only else {}
     done = subprocess.run(
-        [*command, f"--benchmark-json={output.resolve()}"],
+        [*pytest_command(version), *what, f"--benchmark-json={output.resolve()}"],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,

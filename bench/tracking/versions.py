@@ -105,6 +105,16 @@ def of_commit(commit: str) -> Version:
     return _laid_out(_of_commit(commit), commit)
 
 
+def without_extension(commit: str, folder: Path) -> Version:
+    """A commit's Python code in a new folder, to see what it can import; nothing is compiled.
+
+    Raises:
+        VersionError: git does not know the commit.
+    """
+    _write(_of_commit(commit), folder / "code")
+    return Version(_make_interpreter(folder / "venv", _packages()), commit)
+
+
 def _git(*arguments: str) -> bytes:
     try:
         return subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, check=True).stdout
@@ -135,7 +145,7 @@ def _of_commit(commit: str) -> Files:
 def _laid_out(files: Files, commit: str | None) -> Version:
     installed = find_spec("fastinv.kernels._native")
     native = Path(installed.origin) if installed is not None and installed.origin else None
-    packages = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+    packages = _packages()
     parts = [sys.version, *packages, str(native is not None), *(f"{n}\0{files[n]!r}" for n in sorted(files))]
     folder = KEPT / hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     if not folder.exists():
@@ -148,7 +158,7 @@ def _laid_out(files: Files, commit: str | None) -> Version:
                 shutil.copy2(extension, place / "code/fastinv/kernels")
             _make_interpreter(place / "venv", packages)
             place.rename(folder)
-    version = Version(folder / ("venv/Scripts/python.exe" if os.name == "nt" else "venv/bin/python"), commit)
+    version = Version(_interpreter(folder / "venv"), commit)
     done = subprocess.run([version.python, "-P", "-c", SAY], env=clean(), capture_output=True, text=True)
     if done.stdout.rstrip() != f"{(folder / 'code').resolve()} {native is not None}":
         raise VersionError(f"{folder} does not import its own code: {done.stdout}{done.stderr}; remove it")
@@ -202,11 +212,20 @@ def _extension(files: Files, commit: str | None, installed: Path, folder: Path) 
         return Path(wheel.extract(members[0], folder))
 
 
-def _make_interpreter(environment: Path, packages: list[str]) -> None:
-    """A new environment that imports fastinv from the code beside it, and all else from this environment."""
+def _packages() -> list[str]:
+    return [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+
+
+def _interpreter(environment: Path) -> Path:
+    return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def _make_interpreter(environment: Path, packages: list[str]) -> Path:
+    """Of a new environment that imports fastinv from the code beside it, and all else from `packages`."""
     venv.create(environment, symlinks=os.name != "nt")
     home = Path(sysconfig.get_path("purelib", scheme="venv", vars={"base": str(environment)}))
-    # Relative, since the folder gets its name at last. Files of this kind in the folders named here are not
-    # read, so that the editable install stays out.
+    # Relative, since the folder may be renamed. Files of this kind in the folders named here are not read, so
+    # that the editable install stays out.
     code = os.path.relpath(environment.parent / "code", home)
     (home / "version.pth").write_text("\n".join([code, *packages]) + "\n")
+    return _interpreter(environment)

@@ -15,7 +15,7 @@ from typing import Any
 import check
 import numpy as np
 import pytest
-from tracking import baseline
+from tracking import baseline, versions
 from tracking.baseline import Reference
 from tracking.verdict import CERTAIN, CPU, TOGETHER, Pair, chance, drift, judge
 from tracking.versions import Version, VersionError
@@ -330,6 +330,23 @@ def test_runs_of_other_code_are_not_added(
     assert "measured with other libraries, python; --fresh" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         check.main([*arguments, "--fresh", "-k", "x"])
+
+
+@pytest.mark.parametrize("path", sorted(baseline.FOLDER.glob("*.json")), ids=lambda path: path.stem)
+def test_the_suites_import_nothing_that_the_code_of_a_baseline_lacks(path: Path, tmp_path: Path) -> None:
+    try:
+        version = versions.without_extension(baseline.commit_of(path), tmp_path)
+    except VersionError as error:
+        pytest.skip(str(error))
+    done = subprocess.run(
+        [*check.pytest_command(version), "--collect-only", "bench/suites"],
+        cwd=CHECK.parents[1],
+        env=check.pytest_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
 
 
 def test_an_expression_that_matches_nothing_is_said(tmp_path: Path) -> None:
