@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fastinv.runner import stages
 from fastinv.runner.desk import Desk, RowKey
 from fastinv.runner.engines import Engine, start_engine
 from fastinv.runner.events import Note, OnEvent
@@ -142,8 +143,7 @@ class _Plan:
             return []
         wanted = STAGES if model != FLOOR else STAGES[1:]
         due = tuple(s for s in wanted if status.get(s) != "done" and s not in later)
-        return (
-            [RowTask(self.settings, problem, model, seed, due, self.store.checkpoints, self.cache)]
-            if due
-            else []
-        )
+        if not due:
+            return []
+        folders = self.store.checkpoints, self.cache
+        return [RowTask(self.settings, problem, model, seed, due, *folders, stages.PLAN)]

@@ -20,6 +20,7 @@ from fastinv.runner.settings import BenchSettings
 from fastinv.runner.threads import limit_torch
 from fastinv.runner.truth import Reference
 from fastinv.store import FLOOR, StageKey, StageResult, StoreError
+from fastinv.timing import Plan
 
 if TYPE_CHECKING:
     from fastinv.models import PosteriorModel
@@ -37,6 +38,7 @@ class RowTask:
         due: stages to do, in order.
         checkpoints: folder of the run's checkpoints.
         cache: folder of the ground-truth cache, None for none.
+        timing: how long and how exactly it is timed, wherever that is.
     """
 
     settings: BenchSettings
@@ -46,6 +48,7 @@ class RowTask:
     due: tuple[str, ...]
     checkpoints: Path
     cache: Path | None
+    timing: Plan
 
     def key(self, stage: str) -> StageKey:
         """The key of one of its stages."""
@@ -172,7 +175,7 @@ class _Row:
         def timed(key: StageKey) -> StageResult:
             model, y = self._trained(), self.reference.y_star[:1]
             device = self.task.settings.device
-            return stages.time_model(model, y, device)
+            return stages.time_model(model, y, device, self.task.timing)
 
         return {"train": train, "score": score, "time": timed}
 
@@ -188,7 +191,9 @@ class _Row:
             problem, y = self.reference.problem, self.reference.y_star[:1]
             if not problem.has_exact_posterior:
                 return StageResult(0.0)
-            return stages.time_draws(lambda: problem.sample_posterior(y, stages.TIMED_SAMPLES), "cpu")
+            return stages.time_draws(
+                lambda: problem.sample_posterior(y, stages.TIMED_SAMPLES), "cpu", self.task.timing
+            )
 
         return {"score": score, "time": timed}
 

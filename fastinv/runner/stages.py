@@ -26,7 +26,7 @@ Sampler = Callable[[slice], FloatArray]
 OnProgress = Callable[[StageProgress], None]
 
 TIMED_SAMPLES = 1000
-# How long and how exactly a row is timed.
+# How long and how exactly the rows of a benchmark are timed.
 PLAN = Plan()
 
 
@@ -114,14 +114,14 @@ def score(
     )
 
 
-def time_draws(draw: Callable[[], object], device: str) -> StageResult:
+def time_draws(draw: Callable[[], object], device: str, plan: Plan = PLAN) -> StageResult:
     """Measure how long it takes to draw 1000 samples for one observation."""
     started = time.monotonic()
-    row = _timing_row(DRAW, measure(draw, device=device, plan=PLAN))
+    row = _timing_row(DRAW, measure(draw, device=device, plan=plan))
     return StageResult(time.monotonic() - started, timings=(row,))
 
 
-def time_model(model: PosteriorModel, y: FloatArray, device: str) -> StageResult:
+def time_model(model: PosteriorModel, y: FloatArray, device: str, plan: Plan = PLAN) -> StageResult:
     """The same for a model, and its execution modes against each other.
 
     Modes are those that keep float32 and are prepared in well under a second; `fastinv profile` measures
@@ -131,6 +131,7 @@ def time_model(model: PosteriorModel, y: FloatArray, device: str) -> StageResult
         model: trained.
         y: one observation, shape (1, d_y).
         device: "cpu" or "cuda".
+        plan: how long and how exactly each is measured.
     """
     import torch
 
@@ -139,7 +140,7 @@ def time_model(model: PosteriorModel, y: FloatArray, device: str) -> StageResult
     from fastinv.timing.sampler import Sampler
 
     started = time.monotonic()
-    whole = time_draws(lambda: model.sample(y, TIMED_SAMPLES, seed=0), device)
+    whole = time_draws(lambda: model.sample(y, TIMED_SAMPLES, seed=0), device, plan)
     model.eval()
     observation = torch.as_tensor(y, dtype=torch.float32, device=model.device)
     samplers: dict[str, Callable[[], object]] = {}
@@ -150,7 +151,7 @@ def time_model(model: PosteriorModel, y: FloatArray, device: str) -> StageResult
             continue
         if check(sampler, model).passed:
             samplers[mode] = sampler
-    found = measure_all(samplers, device=device, plan=PLAN)
+    found = measure_all(samplers, device=device, plan=plan)
     rows = tuple(_timing_row(f"{DRAW}{IN_MODE}{mode}", timing) for mode, timing in found.items())
     return StageResult(time.monotonic() - started, timings=(*whole.timings, *rows))
 

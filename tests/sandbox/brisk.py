@@ -13,7 +13,7 @@ BRISK = Plan(min_repeats=2, max_repeats=3, max_warmup=2, budget_s=0.01)
 
 @pytest.fixture(autouse=True, scope="session")
 def brisk_rows() -> Iterator[None]:
-    """Rows of runs are timed briefly in this process."""
+    """Rows of runs that this process begins are timed briefly."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("fastinv.runner.stages.PLAN", BRISK)
         yield
