@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -80,7 +81,7 @@ def from_spec(
         torch.manual_seed(spec.seed)
         head = None
         if chart.factorised:
-            frequencies = torch.tensor(moments.frequencies, dtype=torch.float32)
+            frequencies = torch.tensor(moments.frequencies, dtype=torch.float32, device="cpu")
             width = head_width(spec.budget, problem.dim_y, len(frequencies))
             head = CountHead(problem.dim_y, frequencies, moments.lowest, width)
         if not spec.width:
@@ -99,8 +100,15 @@ def count_parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
+@contextmanager
+def shapes_only() -> Iterator[None]:
+    """Modules made here have shapes and take no memory: on the meta device, nothing drawn."""
+    with torch.device("meta"), _NothingDrawn():
+        yield
+
+
 class _NothingDrawn(TorchFunctionMode):
-    """Without torch.randn and the commonest initialisers: parameters to count need no values.
+    """Without torch.randn and the commonest initialisers, whose values nobody asks for.
 
     On the meta device others take their time, and the first of them imports torch's compiler.
     """
@@ -125,7 +133,7 @@ def solve_width(make: Callable[[float], Family], parameters: int, spec: ModelSpe
 
     @functools.cache
     def size(width: float) -> int:
-        with torch.device("meta"), _NothingDrawn():
+        with shapes_only():
             return count_parameters(make(width))
 
     smallest = size(MIN_WIDTH)

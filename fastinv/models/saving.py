@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from fastinv.models.base import ModelSpec, PosteriorModel
-from fastinv.models.build import MAX_WIDTH, from_spec
+from fastinv.models.build import MAX_WIDTH, from_spec, shapes_only
 from fastinv.models.files import CheckpointError, read_tensors, require_same, write_tensors
 from fastinv.models.registry import entry
 from fastinv.models.settings import with_overrides
@@ -90,7 +90,7 @@ def load(
             f"{path} is from another version, without setting {names} of {spec.model!r}: train it again"
         )
     try:
-        with torch.device("meta"):  # shapes only: a file must not decide how much memory is taken
+        with shapes_only():  # a file must not decide how much memory is taken
             empty = from_spec(found.info, found.load(), settings, owner, spec)
         _check_shapes(empty.state_dict(), tensors)
         loaded = from_spec(found.info, found.load(), settings, owner, spec)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -142,13 +143,18 @@ def test_what_cannot_be_compiled_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) 
     assert first == again == model.loss_of(data.x[rows], data.y[rows], noise)
 
 
-def test_training_leaves_torchs_compiler_alone() -> None:
+def test_training_and_loading_leave_torchs_compiler_alone(tmp_path: Path) -> None:
     code = (
-        "import sys, fastinv; from fastinv.presets import Preset; p = fastinv.problem('kinematics')\n"
+        "import sys, fastinv; from fastinv.models import load, save; from fastinv.presets import Preset\n"
         "sizes = Preset('tiny', 20_000, 200, 100, 1, 5, 5)\n"
-        "for name in ('inn-l2-mmd', 'iresnet', 'invauto', 'mdn'):\n"
-        "    fastinv.fit(fastinv.model(name, p, preset=sizes), p, preset=sizes)\n"
+        "for name, p in zip(('inn-l2-mmd', 'iresnet', 'invauto', 'mdn'), 2 * ('kinematics', 'ballistics')):\n"
+        "    model = fastinv.model(name, fastinv.problem(p), preset=sizes)\n"
+        "    fastinv.fit(model, model.problem, preset=sizes)\n"
+        "    save(model, 'model.safetensors')\n"
+        "    load('model.safetensors')\n"
         "print([m for m in ('torch._dynamo', 'sympy') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
     assert done.stdout == "[]\n"  # they take seconds to import
