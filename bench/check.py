@@ -6,11 +6,11 @@
 Every benchmark is timed in turns with a yardstick of its kind, and the ratio of the two is what is compared,
 so that a slower or busier machine moves both. A baseline holds the ratios of repeated runs, best taken at
 several hours of a day, and the commit of the code that they belong to. What lies 20% above their lower
-quartile is a suspect: it is measured in turns with that commit's code, in processes of their own. It is
-slower if its best time stays 15% above the older code's, and unchanged code would do so with a probability
-below 1e-4. It is cleared if the two come near each other, or if code that is 15% slower would be as fast with
-a probability below 2%. Six are measured at a time, the worst first, and no turn begins after --seconds: what
-is open then is undecided.
+quartile, and does so again when measured once more, is a suspect: it is measured in turns with that commit's
+code, in processes of their own. It is slower if its best time stays 15% above the older code's, and unchanged
+code would do so with a probability below 1e-4. It is cleared if the two come near each other, or if code that
+is 15% slower would be as fast with a probability below 2%. Six are measured at a time, the worst first, for
+--seconds at most: what is open then is undecided.
 
 CPU times decide, and wall times where they change by more than 60%. What moves most benchmarks alike, up to
 15%, is the machine's drift and is taken off at first; the first line tells how much.
@@ -125,6 +125,12 @@ def measure(what: Sequence[str], keep: Path | None = None) -> dict[str, float]:
         output = keep or Path(folder) / "benchmarks.json"
         run_suites(version, what, output)
         return figures(output, "ratio", "cpu_ratio")
+
+
+def once_more(names: list[str]) -> dict[str, float]:
+    """Ratios of some benchmarks in another run."""
+    print(f"{len(names)} measured once more", file=sys.stderr)
+    return measure([_node(name) for name in names])
 
 
 class Beside:
@@ -271,7 +277,7 @@ def compare(path: Path, what: Sequence[str], keep: Path | None, seconds: float) 
     if not whole:
         references = {name: r for name, r in references.items() if name in measured}
     beside = Beside(commit, seconds)
-    verdicts = judge(references, measured, beside, moved, beside.out_of_time)
+    verdicts = judge(references, measured, beside, moved, again=once_more, enough=beside.out_of_time)
     show(verdicts, moved, Console())
     if undecided := [v.name for v in verdicts if v.sign == "?"]:
         print(

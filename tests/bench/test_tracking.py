@@ -72,6 +72,26 @@ def test_what_seems_slower_is_decided_beside_the_older_version(
     assert (fine.name, fine.sign, fine.turns) == ("fine", "~", 0)
 
 
+def test_what_is_suspicious_once_needs_no_turns() -> None:
+    asked: list[list[str]] = []
+
+    def again(names: list[str]) -> dict[str, float]:
+        asked.append(names)
+        return {"burst": 2.1, "burst" + CPU: 2.1, "lost thread": 4.0, "lost thread" + CPU: 2.0, "slow": 2.9}
+
+    turns = beside(slow=[(2.0, 2.6)], **{"lost thread": [(2.0, 4.0)], "lost thread_cpu": [(2.0, 2.0)]})
+    names = ("burst", "burst" + CPU, "lost thread", "lost thread" + CPU, "slow", "fine")
+    measured = dict.fromkeys(names, 3.2) | {"burst": 9.0, "lost thread": 5.0, "fine": 2.0}
+    verdicts = judge(dict.fromkeys(names, STEADY), measured, turns, again=again)
+    assert asked == [["burst", "lost thread", "slow"]]
+    assert {v.name: (v.sign, v.turns) for v in verdicts} == {
+        "burst": ("~", 0),
+        "fine": ("~", 0),
+        "lost thread": ("-", 8),
+        "slow": ("-", 8),
+    }
+
+
 def test_the_worst_come_first_and_the_time_may_not_do_for_all() -> None:
     measured = {f"b{i}": 3.0 + i for i in range(TOGETHER + 2)}
     asked: list[list[str]] = []
