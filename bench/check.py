@@ -158,9 +158,9 @@ class Beside:
         if self._versions is None:
             self._versions = versions.of_commit(self._commit), versions.of_checkout()
             self._start = time.monotonic()
-        if new := [name for name in names if name not in self._told]:
-            print(f"measured beside {self._commit[:12]}: {', '.join(new)}", file=sys.stderr)
-            self._told.update(new)
+        if untold := [name for name in names if name not in self._told]:
+            print(f"measured beside {self._commit[:12]}: {', '.join(untold)}", file=sys.stderr)
+            self._told.update(untold)
         old, new = self._versions
         self._turn += 1
         # Neither is always the first.

@@ -40,9 +40,8 @@ class Verdict:
 
     Attributes:
         name: of the benchmark.
-        sign: "+" faster, "-" slower, "?" slower by too few turns to tell, or not measured in
-            time, "~" neither, "new" without anything
-            to compare with, "gone" not measured.
+        sign: "+" faster, "-" slower, "?" slower by too few turns to tell, or not measured in time, "~"
+            neither, "new" without anything to compare with, "gone" not measured.
         change: relative change, positive for slower; None where there is nothing to compare.
         turns: measurements beside the older version that the verdict rests on; 0 for the file alone.
     """

@@ -81,6 +81,7 @@ def from_spec(
         torch.manual_seed(spec.seed)
         head = None
         if chart.factorised:
+            # Even where only shapes are wanted: a logarithm on the meta device imports torch's compiler.
             frequencies = torch.tensor(moments.frequencies, dtype=torch.float32, device="cpu")
             width = head_width(spec.budget, problem.dim_y, len(frequencies))
             head = CountHead(problem.dim_y, frequencies, moments.lowest, width)
@@ -167,7 +168,7 @@ def _widest(size: Callable[[float], int], parameters: int) -> float:
             wanted = width * (parameters / max(1, size(width))) ** (1.0 / power)
             index = min(max(int((wanted - MIN_WIDTH) / GRID), fits + 1), exceeds - 1)
         before, width, guesses = width, MIN_WIDTH + index * GRID, guesses + 1
-        if size(width) > size(before) > 0 or size(before) > size(width) > 0:
+        if size(width) != size(before) and min(size(width), size(before)) > 0:
             power = max(0.5, math.log(size(width) / size(before)) / math.log(width / before))
         fits, exceeds = (index, exceeds) if size(width) <= parameters else (fits, index)
     return MIN_WIDTH + fits * GRID

@@ -45,7 +45,7 @@ def refusal(call, *arguments, **how):
 
 AGREES = """
 FLOWS = [
-    ({}, [0, 1, 63, 1000]),
+    ({}, [0, 1, 63, 200]),
     ({"dim": 2, "dim_c": 0, "width": 4}, [0, 1, 63, 129]),
     ({"dim": 3, "dim_c": 1, "width": 17, "activation": "relu"}, [1, 63]),
     ({"layers": 1, "width": 65, "dim_c": 0}, [1, 63]),
