@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import glob
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -34,8 +35,15 @@ def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
         raise
 
 
-def remove_unfinished(path: Path) -> None:
-    """Remove what writers of `path` left beside it when they were killed; none may be at work."""
+def remove_unfinished(path: Path, *, idle_s: float = 0.0) -> None:
+    """Remove what writers of `path` left beside it when they were killed.
+
+    Args:
+        path: the file that was to be replaced.
+        idle_s: seconds without a write after which no writer is at work any more; 0 where none is.
+    """
     pattern = f".{glob.escape(path.name)}.{'[0-9a-f]' * _DIGITS}.{_UNFINISHED}*"
     for left in path.parent.glob(pattern):
-        left.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another process does the same
+            if not idle_s or time.time() - left.stat().st_mtime >= idle_s:
+                left.unlink()

@@ -71,6 +71,16 @@ def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path: Path) -
     assert kept.startswith(".a.b.[ab].")
 
 
+def test_what_was_written_lately_may_be_a_living_writer_s(tmp_path: Path) -> None:
+    path = tmp_path / "b"
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", KILLED, str(path)])
+    old, young = sorted(tmp_path.iterdir())
+    os.utime(old, (0.0, 0.0))
+    remove_unfinished(path, idle_s=3600.0)
+    assert list(tmp_path.iterdir()) == [young]
+
+
 def test_a_writer_can_ask_for_a_suffix(tmp_path: Path) -> None:
     with replacing(tmp_path / "model", suffix=".pt2") as unfinished:
         assert unfinished.suffix == ".pt2"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +58,20 @@ def test_the_cache_saves_the_work_and_nothing_else(tmp_path: Path) -> None:
     for other in (ground_truth(problem, y_star, 20, 2, folder=tmp_path),
                   ground_truth(problem, y_star[::-1], 20, 1, folder=tmp_path)):  # fmt: skip
         assert not np.array_equal(other, fresh)
+
+
+def test_the_cache_keeps_nothing_of_a_process_that_was_killed(tmp_path: Path, problem: Problem) -> None:
+    y_star = problem.observations(2)
+    ground_truth(problem, y_star, 20, 1, folder=tmp_path)
+    (file,) = tmp_path.rglob("*.*")
+    for name, when in (("0123456789ab", 0.0), ("ba9876543210", time.time())):
+        left = file.with_name(f".{file.name}.{name}.unfinished")
+        left.write_bytes(b"half")
+        os.utime(left, (when, when))
+    file.unlink()
+    ground_truth(problem, y_star, 20, 1, folder=tmp_path)
+    # Another process may be at work on the younger one.
+    assert {path.name for path in file.parent.iterdir()} == {file.name, left.name}
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "rubbish", "empty"])
