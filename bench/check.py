@@ -8,20 +8,22 @@ so that a slower or busier machine moves both. A baseline holds the ratios of re
 several hours of a day, and the commit of the code that they belong to. What lies 20% above their lower
 quartile, and does so again when measured once more, is a suspect: it is measured in turns with that commit's
 code, in processes of their own. It is slower if its best time stays 15% above the older code's, and unchanged
-code would do so with a probability below 1e-4. It is cleared if the two come near each other, or if code that
-is 15% slower would be as fast with a probability below 2%. Six are measured at a time, the worst first, for
---seconds at most: what is open then is undecided.
+code would do so with a probability below 1e-4. It is cleared if the two come within half of that, or if code
+that is 15% slower would be as fast with a probability below 2%, at any turn from the third on. Six are
+measured at a time, the worst first, for --seconds at most: what is open then is undecided.
 
 CPU times decide, and wall times where they change by more than 60%. What moves most benchmarks alike, up to
 15%, is the machine's drift and is taken off at first; the first line tells how much.
 
-Exit codes: 3 on a regression, 2 on wrong usage or without a baseline, 1 if a benchmark fails.
+Exit codes: 3 on a regression, 2 on wrong usage or without a baseline, 1 if a benchmark fails, else 0, also if
+some are undecided.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -63,7 +65,8 @@ def pytest_command(version: Version) -> list[str]:
 
 def pytest_environment() -> dict[str, str]:
     """Of that command: no plugins but those that it names, for others take time in every turn."""
-    return versions.clean() | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    kept = {key: value for key, value in versions.clean().items() if key != BEST_ONLY}
+    return kept | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 def run_suites(version: Version, what: Sequence[str], output: Path, *, best_only: bool = False) -> None:
@@ -237,8 +240,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.runs < 1:
         parser.error(f"--runs must be at least 1, got {given.runs}")
-    if not given.seconds > 0.0:
-        parser.error(f"--seconds must be positive, got {given.seconds}")
+    if not 0.0 < given.seconds < math.inf:
+        parser.error(f"--seconds must be positive and finite, got {given.seconds}")
     if given.fresh and not given.update:
         parser.error("--fresh goes with --update: a comparison changes no baseline")
     if given.fresh and given.expression and (given.baseline is None or given.baseline.exists()):

@@ -35,15 +35,24 @@ def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
         raise
 
 
-def remove_unfinished(path: Path, *, idle_s: float = 0.0) -> None:
-    """Remove what writers of `path` left beside it when they were killed.
+def remove_unfinished(path: Path) -> None:
+    """Remove what writers of `path` left beside it when they were killed; none may be at work."""
+    for left in _unfinished(path.parent, glob.escape(path.name)):
+        left.unlink(missing_ok=True)
+
+
+def remove_forgotten(folder: Path, idle_s: float) -> None:
+    """Remove what writers of any file left in a folder when they were killed, as far as that is allowed.
 
     Args:
-        path: the file that was to be replaced.
-        idle_s: seconds without a write after which no writer is at work any more; 0 where none is.
+        folder: where they wrote; others may be at work there.
+        idle_s: seconds without a write after which a writer is not at work any more.
     """
-    pattern = f".{glob.escape(path.name)}.{'[0-9a-f]' * _DIGITS}.{_UNFINISHED}*"
-    for left in path.parent.glob(pattern):
-        with suppress(FileNotFoundError):  # another process does the same
-            if not idle_s or time.time() - left.stat().st_mtime >= idle_s:
+    for left in _unfinished(folder, "*"):
+        with suppress(OSError):  # another process does the same, or it is another user's file
+            if time.time() - left.stat().st_mtime > idle_s:
                 left.unlink()
+
+
+def _unfinished(folder: Path, name: str) -> Iterator[Path]:
+    return folder.glob(f".{name}.{'[0-9a-f]' * _DIGITS}.{_UNFINISHED}*")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fastinv.replacing import remove_unfinished, replacing
+from fastinv.replacing import remove_forgotten, remove_unfinished, replacing
 
 KILLED = """
 import os, pathlib, signal, sys
@@ -72,13 +72,14 @@ def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path: Path) -
 
 
 def test_what_was_written_lately_may_be_a_living_writer_s(tmp_path: Path) -> None:
-    path = tmp_path / "b"
-    for _ in range(2):
-        subprocess.run([sys.executable, "-c", KILLED, str(path)])
-    old, young = sorted(tmp_path.iterdir())
-    os.utime(old, (0.0, 0.0))
-    remove_unfinished(path, idle_s=3600.0)
-    assert list(tmp_path.iterdir()) == [young]
+    for name in ("b", "c", "b"):
+        subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / name)])
+    old, other, young = sorted(tmp_path.iterdir(), key=lambda path: (".c." in path.name, path), reverse=True)
+    for path in (old, other):
+        os.utime(path, (0.0, 0.0))
+    (tmp_path / ".b.0123456789ab.tmp").touch()
+    remove_forgotten(tmp_path, 3600.0)
+    assert names(tmp_path) == sorted([young.name, ".b.0123456789ab.tmp"])
 
 
 def test_a_writer_can_ask_for_a_suffix(tmp_path: Path) -> None:

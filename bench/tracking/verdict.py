@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from tracking.baseline import Reference
@@ -23,7 +24,7 @@ CLOCK_ALONE = 0.6
 # Turns of a suspect at most, and the first of them that may clear it.
 TURNS, CERTAIN = 24, 3
 # A suspect is slower if the chance that unchanged code looks as slow is below the first, and cleared if the
-# chance that code which is slower by SLOWER looks as fast is below the second.
+# chance that code which is slower by SLOWER looks as fast is below the second, each at any one turn.
 LEVEL, CLEAR = 1e-4, 0.02
 # Suspects in one turn, the worst first: so that a few are decided if many cannot be in the time there is.
 TOGETHER = 6
@@ -75,24 +76,24 @@ def judge(
         beside: measures the named benchmarks once in both versions; leaves out what the older one cannot run.
         moved: the machine's drift, taken off `measured`.
         again: measures ratios of the named benchmarks once more. Whatever made one long may be over, and
-            what is no longer suspicious needs no turns.
+            what is no longer suspicious needs no turns. So may a drift that slows: it is not taken off here.
         enough: whether no further turn may begin; what is open then is undecided.
     """
 
-    def steady(ratios: Mapping[str, float]) -> dict[str, float]:
-        # What waits for the disk has no ratio of CPU times, and does not drift with the processor.
-        drifting = {name for name in ratios if name.endswith(CPU) or name + CPU in ratios}
-        return {name: ratio / moved if name in drifting else ratio for name, ratio in ratios.items()}
-
-    ratios = steady(measured)
+    # What waits for the disk has no ratio of CPU times, and does not drift with the processor.
+    drifting = {name for name in measured if name.endswith(CPU) or name + CPU in measured}
+    ratios = {name: ratio / moved if name in drifting else ratio for name, ratio in measured.items()}
     names = sorted({name for table in (baseline, measured) for name in table if not name.endswith(CPU)})
     verdicts = {name: _first_look(name, baseline, ratios) for name in names}
     if suspects := [name for name in names if verdicts[name].sign == "-"]:
-        for name, ratio in steady(again(suspects)).items():
-            ratios[name] = min(ratios.get(name, ratio), ratio)
+        for name, ratio in again(suspects).items():
+            now = ratio / min(moved, 1.0) if name in drifting else ratio
+            ratios[name] = min(ratios.get(name, now), now)
         verdicts |= {name: _first_look(name, baseline, ratios) for name in suspects}
-    waiting = sorted((name for name in suspects if verdicts[name].sign == "-"), key=_by_change(verdicts))
+    waiting = [name for name in suspects if verdicts[name].sign == "-"]
+    waiting.sort(key=lambda name: -_suspicion(name, baseline, ratios))
     turns: dict[str, list[Pair]] = {}
+    taken: Counter[str] = Counter()
     asked: list[str] = []
     while asked or waiting:
         free = TOGETHER - len(asked)
@@ -101,12 +102,14 @@ def judge(
             break
         for name, pair in beside(sorted(asked)).items():
             turns.setdefault(name, []).append(pair)
+        taken.update(asked)
         verdicts |= {name: _second_look(name, turns) for name in asked}
-        asked = [name for name in asked if verdicts[name].sign in "?~" and not _decided(name, turns)]
-    for name in asked + waiting:
-        seen = verdicts[name]
-        if seen.turns < CERTAIN:
-            verdicts[name] = Verdict(name, "?", seen.change, seen.turns)
+        asked = [
+            name
+            for name in asked
+            if verdicts[name].sign in "?~" and taken[name] < TURNS and not _cleared(name, turns)
+        ]
+    verdicts |= {name: replace(verdicts[name], sign="?") for name in asked + waiting}
     return list(verdicts.values())
 
 
@@ -134,10 +137,6 @@ def chance(pairs: Sequence[Pair]) -> float:
     return math.comb(n, k) / math.comb(2 * n, k)
 
 
-def _by_change(verdicts: Mapping[str, Verdict]) -> Callable[[str], tuple[float, str]]:
-    return lambda name: (-(verdicts[name].change or 0.0), name)
-
-
 def _first_look(name: str, baseline: Mapping[str, Reference], ratios: Mapping[str, float]) -> Verdict:
     if name not in baseline:
         return Verdict(name, "new", None)
@@ -146,10 +145,17 @@ def _first_look(name: str, baseline: Mapping[str, Reference], ratios: Mapping[st
     deciding = name + CPU if name + CPU in ratios and name + CPU in baseline else name
     reference, ratio = baseline[deciding], ratios[deciding]
     change = ratio / reference.ratio - 1.0
-    if ratio / reference.low - 1.0 > SUSPECT or ratios[name] / baseline[name].low - 1.0 > CLOCK_ALONE:
+    if _suspicion(name, baseline, ratios) > 1.0:
         return Verdict(name, "-", change)
     # Twice as slow and half as slow are changes of the same size.
     return Verdict(name, "+" if reference.best / ratio - 1.0 > SUSPECT else "~", change)
+
+
+def _suspicion(name: str, baseline: Mapping[str, Reference], ratios: Mapping[str, float]) -> float:
+    """How far above the better runs of the baseline, in units of what makes a benchmark a suspect."""
+    deciding = name + CPU if name + CPU in ratios and name + CPU in baseline else name
+    found = ((deciding, SUSPECT), (name, CLOCK_ALONE))
+    return max((ratios[key] / baseline[key].low - 1.0) / least for key, least in found)
 
 
 def _second_look(name: str, turns: Mapping[str, Sequence[Pair]]) -> Verdict:
@@ -165,12 +171,8 @@ def _second_look(name: str, turns: Mapping[str, Sequence[Pair]]) -> Verdict:
     return undecided or Verdict(name, "~", _change(pairs), len(pairs))
 
 
-def _decided(name: str, turns: Mapping[str, Sequence[Pair]]) -> bool:
-    """Whether further turns of a suspect that is not slower are of no use."""
-    taken = len(turns[name])
-    return taken >= TURNS or (
-        taken >= CERTAIN and all(_harmless(pairs, least) for pairs, least in _evidence(name, turns))
-    )
+def _cleared(name: str, turns: Mapping[str, Sequence[Pair]]) -> bool:
+    return len(turns[name]) >= CERTAIN and all(_harmless(*found) for found in _evidence(name, turns))
 
 
 def _harmless(pairs: Sequence[Pair], least: float) -> bool:

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fastinv.replacing import remove_unfinished, replacing
+from fastinv.replacing import remove_forgotten, replacing
 
 FloatArray = NDArray[np.float64]
 
 ENVIRONMENT_VARIABLE = "FASTINV_CACHE"
 _TENSOR = "x"
-# Other processes write the same file, in seconds; one that was killed leaves up to a hundred megabytes.
+# Other processes write there, for seconds; one that was killed leaves up to a hundred megabytes.
 _IDLE_S = 3600.0
 
 
@@ -51,7 +51,7 @@ def save(path: Path, samples: FloatArray) -> None:
     # A cache that cannot be written costs the next run some seconds, nothing else.
     with suppress(OSError, SafetensorError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        remove_unfinished(path, idle_s=_IDLE_S)
+        remove_forgotten(path.parent, _IDLE_S)
         with replacing(path) as temporary:
             save_file({_TENSOR: samples}, temporary, metadata={"sha256": _checksum(samples)})
 

@@ -114,14 +114,14 @@ def score(
     )
 
 
-def time_draws(draw: Callable[[], object], device: str, plan: Plan = PLAN) -> StageResult:
+def time_draws(draw: Callable[[], object], device: str, plan: Plan) -> StageResult:
     """Measure how long it takes to draw 1000 samples for one observation."""
     started = time.monotonic()
     row = _timing_row(DRAW, measure(draw, device=device, plan=plan))
     return StageResult(time.monotonic() - started, timings=(row,))
 
 
-def time_model(model: PosteriorModel, y: FloatArray, device: str, plan: Plan = PLAN) -> StageResult:
+def time_model(model: PosteriorModel, y: FloatArray, device: str, plan: Plan) -> StageResult:
     """The same for a model, and its execution modes against each other.
 
     Modes are those that keep float32 and are prepared in well under a second; `fastinv profile` measures

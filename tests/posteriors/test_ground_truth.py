@@ -60,12 +60,12 @@ def test_the_cache_saves_the_work_and_nothing_else(tmp_path: Path) -> None:
         assert not np.array_equal(other, fresh)
 
 
-def test_the_cache_keeps_nothing_of_a_process_that_was_killed(tmp_path: Path, problem: Problem) -> None:
+def test_the_cache_is_rid_of_what_killed_processes_left(tmp_path: Path, problem: Problem) -> None:
     y_star = problem.observations(2)
     ground_truth(problem, y_star, 20, 1, folder=tmp_path)
     (file,) = tmp_path.rglob("*.*")
     for name, when in (("0123456789ab", 0.0), ("ba9876543210", time.time())):
-        left = file.with_name(f".{file.name}.{name}.unfinished")
+        left = file.with_name(f".{name}.safetensors.{name}.unfinished")
         left.write_bytes(b"half")
         os.utime(left, (when, when))
     file.unlink()

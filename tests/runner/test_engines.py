@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from brisk import BRISK
 
 from fastinv.presets import Preset
 from fastinv.runner import BenchSettings, ClusterError, Event, Outcome, StageProgress, run_benchmark
@@ -95,6 +96,11 @@ def test_jobs_give_the_numbers_of_a_plain_run_with_a_process_killed(plain: Path,
     assert [e.text for e in events if isinstance(e, Note) and "was killed by signal 9" in e.text]
     assert_same_numbers(plain, tmp_path / "r")
     assert not list((tmp_path / "r/checkpoints").glob("*.training*"))
+    with RunReader(tmp_path / "r") as run:
+        repeats = [row.repeats for m in MODELS for row in run.timings("kinematics", m, SEED).values()]
+    # As this process says, which is in a hurry, and not as the others would by themselves.
+    assert repeats
+    assert max(repeats) <= BRISK.max_repeats
     started = [e.key for e in events if isinstance(e, StageStarted)]
     # A latency is measured when nothing else goes on any more.
     assert [key.stage for key in started[-3:]] == ["time"] * 3
