@@ -5,12 +5,12 @@
 
 Every benchmark is timed in turns with a yardstick of its kind, and the ratio of the two is what is compared,
 so that a slower or busier machine moves both. A baseline holds the ratios of repeated runs, best taken at
-several hours of a day, and the commit of the code that they belong to. What lies 20% above their lower
+several hours of a day, and the commit of the code that they belong to. What lies 15% above their lower
 quartile, and does so again when measured once more, is a suspect: it is measured in turns with that commit's
 code, in processes of their own. It is slower if its best time stays 15% above the older code's, and unchanged
-code would do so with a probability below 1e-4. It is cleared if the two come within half of that, or if code
-that is 15% slower would be as fast with a probability below 2%, at any turn from the third on. Six are
-measured at a time, the worst first, for --seconds at most: what is open then is undecided.
+code would do so with a probability below 1e-4. It is cleared if code that is 15% slower would be as fast with
+a probability below 2%, or if the two are within 7% after six turns. Six are measured at a time, the worst
+first, for --seconds at most: what is open then is undecided.
 
 CPU times decide, and wall times where they change by more than 60%. What moves most benchmarks alike, up to
 15%, is the machine's drift and is taken off at first; the first line tells how much.

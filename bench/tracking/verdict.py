@@ -16,13 +16,14 @@ Sign = Literal["+", "-", "?", "~", "new", "gone"]
 CPU = " (cpu)"
 # A benchmark whose ratio lies this far above the better runs of the baseline is looked at again, and one that
 # lies this far below the best of them is faster.
-SUSPECT = 0.20
+SUSPECT = 0.15
 # In turns with the older version: the increase of the best time from which on a benchmark is slower.
 SLOWER = 0.15
 # The same for wall times where CPU times are known: a loop that lost one of two threads takes twice the time.
 CLOCK_ALONE = 0.6
-# Turns of a suspect at most, and the first of them that may clear it.
-TURNS, CERTAIN = 24, 3
+# Turns of a suspect at most, and the first of them that may clear it because best times are alike: processes
+# of the same code have two speeds or more, and the older version may have had no luck in its first turns.
+TURNS, CERTAIN = 24, 6
 # A suspect is slower if the chance that unchanged code looks as slow is below the first, and cleared if the
 # chance that code which is slower by SLOWER looks as fast is below the second, each at any one turn.
 LEVEL, CLEAR = 1e-4, 0.02
@@ -172,13 +173,13 @@ def _second_look(name: str, turns: Mapping[str, Sequence[Pair]]) -> Verdict:
 
 
 def _cleared(name: str, turns: Mapping[str, Sequence[Pair]]) -> bool:
-    return len(turns[name]) >= CERTAIN and all(_harmless(*found) for found in _evidence(name, turns))
+    return all(_harmless(*found) for found in _evidence(name, turns))
 
 
 def _harmless(pairs: Sequence[Pair], least: float) -> bool:
     """Far below the increase that decides, or improbable for code that is slower by it."""
     as_if = [(new / (1.0 + least), old) for old, new in pairs]
-    return _change(pairs) < least / 2.0 or chance(as_if) < CLEAR
+    return (len(pairs) >= CERTAIN and _change(pairs) < least / 2.0) or chance(as_if) < CLEAR
 
 
 def _evidence(name: str, turns: Mapping[str, Sequence[Pair]]) -> list[tuple[Sequence[Pair], float]]:

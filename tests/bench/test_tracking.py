@@ -23,6 +23,8 @@ from tracking.versions import Version, VersionError
 CHECK = Path(__file__).parents[2] / "bench" / "check.py"
 STEADY = Reference((1.98, 2.0, 2.0, 2.0, 2.02))
 NOISY = Reference((1.8, 1.9, 2.0, 2.0, 2.1))
+# Turns after which quiet times clear: code that is slower by 15% would be as fast with a probability of 1/70.
+QUICKLY = 4
 Turns = Callable[[list[str]], Mapping[str, Pair]]
 
 
@@ -36,7 +38,7 @@ def beside(**turns: list[Pair]) -> Turns:
     return lambda names: {full: next(waiting[full]) for full in waiting if full.removesuffix(CPU) in names}
 
 
-@pytest.mark.parametrize(("ratio", "sign"), [(2.0, "~"), (2.27, "~"), (1.51, "~"), (1.49, "+")])
+@pytest.mark.parametrize(("ratio", "sign"), [(2.0, "~"), (2.18, "~"), (1.57, "~"), (1.56, "+")])
 def test_a_file_decides_alone_unless_something_seems_slower(ratio: float, sign: str) -> None:
     (verdict,) = judge({"a": NOISY}, {"a": ratio}, never)
     assert (verdict.sign, verdict.turns) == (sign, 0)
@@ -50,13 +52,15 @@ def test_a_file_decides_alone_unless_something_seems_slower(ratio: float, sign: 
         ([(2.0, 2.6)], "-", 0.30, 8),
         ([(2.0, 2.5), (2.2, 2.6), (2.4, 2.9)], "-", 0.25, 8),
         # The file's machine was faster.
-        ([(2.6, 2.6)], "~", 0.0, 3),
+        ([(2.6, 2.6)], "~", 0.0, 4),
         # Code that is slower by 15% is as fast in four turns with a probability of 1/70, in three of 1/20.
         ([(2.0, 2.28)], "~", 0.14, 4),
         ([(2.0, 2.28), (2.0, 2.32)], "~", 0.14, 9),
         ([(2.0, 2.32)], "-", 0.16, 8),
         # Bursts, in every turn but one of five.
-        ([(2.0, 3.0)] * 4 + [(2.0, 2.0)], "~", 0.0, 5),
+        ([(2.0, 3.0)] * 4 + [(2.0, 2.0)], "~", 0.0, 6),
+        # Slow processes of the older code, and none of the newer one's: it is not cleared before that shows.
+        ([(2.6, 2.6)] * 3 + [(2.0, 2.6)] * 21, "-", 0.30, 13),
         # A busy machine doubles times of the older version now and then, which hides some of the evidence.
         ([(2.0, 2.6), (2.0, 2.6), (4.0, 2.6)], "-", 0.30, 14),
         ([(2.0, 2.6), (4.0, 2.6), (4.0, 2.6)], "?", 0.30, 24),
@@ -100,18 +104,18 @@ def test_the_worst_come_first_and_the_time_may_not_do_for_all() -> None:
         asked.append(names)
         return {name: (2.0, 2.0 if name == f"b{TOGETHER}" else 2.6) for name in names}
 
-    turns = CERTAIN + 2
+    turns = QUICKLY + 2
     verdicts = judge(dict.fromkeys(measured, STEADY), measured, measure, enough=lambda: len(asked) == turns)
     first = [f"b{i}" for i in range(2, TOGETHER + 2)]
-    assert asked[:CERTAIN] == [first] * CERTAIN
+    assert asked[:QUICKLY] == [first] * QUICKLY
     # One is cleared, and the next takes its place.
     then = sorted({*first, "b1"} - {f"b{TOGETHER}"})
-    assert asked[CERTAIN:] == [then] * 2
+    assert asked[QUICKLY:] == [then] * 2
     assert {v.name: (v.sign, v.turns) for v in verdicts} == {
         # Not one of them is "~", however near it has come.
         "b0": ("?", 0),
         "b1": ("?", 2),
-        f"b{TOGETHER}": ("~", CERTAIN),
+        f"b{TOGETHER}": ("~", QUICKLY),
         **{name: ("?", turns) for name in then if name != "b1"},
     }
 
@@ -123,12 +127,12 @@ def test_too_few_turns_clear_nothing() -> None:
         asked.append(len(names))
         return dict.fromkeys(names, (2.0, 2.0))
 
-    (verdict,) = judge({"a": STEADY}, {"a": 4.0}, measure, enough=lambda: len(asked) == CERTAIN - 1)
+    (verdict,) = judge({"a": STEADY}, {"a": 4.0}, measure, enough=lambda: len(asked) == QUICKLY - 1)
     assert verdict.sign == "?"
 
 
 def test_what_is_open_at_the_end_is_undecided_even_below_the_threshold() -> None:
-    turns = beside(a=[(2.0, 2.28)])
+    turns = beside(a=[(2.0, 2.28), (2.0, 2.32)])
     asked = itertools.count()
     (verdict,) = judge({"a": STEADY}, {"a": 4.0}, turns, enough=lambda: next(asked) == CERTAIN)
     assert (verdict.sign, verdict.turns) == ("?", CERTAIN)
@@ -179,7 +183,7 @@ def test_only_what_is_open_is_measured_on() -> None:
         return {"slow": (2.0, 2.6), "same": (2.6, 2.6)}
 
     judge({"slow": STEADY, "same": STEADY}, {"slow": 2.6, "same": 2.6}, measure)
-    assert asked == [["same", "slow"]] * CERTAIN + [["slow"]] * (8 - CERTAIN)
+    assert asked == [["same", "slow"]] * QUICKLY + [["slow"]] * (8 - QUICKLY)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +235,7 @@ def test_what_moves_all_benchmarks_alike_is_the_machine() -> None:
     assert drift(MANY, moved(1.12)) == pytest.approx(1.12, rel=0.02)
     assert drift(MANY, moved(0.5)) == pytest.approx(1 / 1.15)
     assert drift({}, moved(1.12)) == 1.0
-    assert {v.sign for v in judge(MANY, moved(1.3), never, moved=1.12)} == {"~"}
+    assert {v.sign for v in judge(MANY, moved(1.27), never, moved=1.12)} == {"~"}
     # It hides no slowdown of a few benchmarks, and not all of one that all of them show.
     asked: list[str] = []
 
