@@ -170,8 +170,11 @@ def _laid_out(files: Files, commit: str | None) -> Version:
 
 def clean() -> dict[str, str]:
     """The environment without what could bring other code in; nor does the folder that a process runs in."""
+    # Of pytest's own, also what says that a worker of xdist is at work, which turns benchmarks off.
     kept = {
-        k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTEST_ADDOPTS", "NUMBA_CACHE_DIR")
+        k: v
+        for k, v in os.environ.items()
+        if k not in ("PYTHONPATH", "NUMBA_CACHE_DIR") and not k.startswith("PYTEST_")
     }
     return kept | {"PYTHONSAFEPATH": "1"}
 
