@@ -80,7 +80,6 @@ def judge(
             what is no longer suspicious needs no turns. So may a drift that slows: it is not taken off here.
         enough: whether no further turn may begin; what is open then is undecided.
     """
-
     # What waits for the disk has no ratio of CPU times, and does not drift with the processor.
     drifting = {name for name in measured if name.endswith(CPU) or name + CPU in measured}
     ratios = {name: ratio / moved if name in drifting else ratio for name, ratio in measured.items()}
@@ -143,7 +142,7 @@ def _first_look(name: str, baseline: Mapping[str, Reference], ratios: Mapping[st
         return Verdict(name, "new", None)
     if name not in ratios:
         return Verdict(name, "gone", None)
-    deciding = name + CPU if name + CPU in ratios and name + CPU in baseline else name
+    deciding = _deciding(name, baseline, ratios)
     reference, ratio = baseline[deciding], ratios[deciding]
     change = ratio / reference.ratio - 1.0
     if _suspicion(name, baseline, ratios) > 1.0:
@@ -152,10 +151,14 @@ def _first_look(name: str, baseline: Mapping[str, Reference], ratios: Mapping[st
     return Verdict(name, "+" if reference.best / ratio - 1.0 > SUSPECT else "~", change)
 
 
+def _deciding(name: str, baseline: Mapping[str, Reference], ratios: Mapping[str, float]) -> str:
+    """Its CPU times, where both have them."""
+    return name + CPU if name + CPU in ratios and name + CPU in baseline else name
+
+
 def _suspicion(name: str, baseline: Mapping[str, Reference], ratios: Mapping[str, float]) -> float:
     """How far above the better runs of the baseline, in units of what makes a benchmark a suspect."""
-    deciding = name + CPU if name + CPU in ratios and name + CPU in baseline else name
-    found = ((deciding, SUSPECT), (name, CLOCK_ALONE))
+    found = ((_deciding(name, baseline, ratios), SUSPECT), (name, CLOCK_ALONE))
     return max((ratios[key] / baseline[key].low - 1.0) / least for key, least in found)
 
 
