@@ -5,12 +5,11 @@
 
 Every benchmark is timed in turns with a yardstick of its kind, and the ratio of the two is what is compared,
 so that a slower or busier machine moves both. A baseline holds the ratios of repeated runs, best taken at
-several hours of a day, and the commit of the code that they belong to. What lies 15% above their lower
-quartile, and does so again when measured once more, is a suspect: it is measured in turns with that commit's
-code, in processes of their own. It is slower if its best time stays 15% above the older code's, and unchanged
-code would do so with a probability below 1e-4. It is cleared if code that is 15% slower would be as fast with
-a probability below 2%, or if the two are within 7% after six turns. Six are measured at a time, the worst
-first, for --seconds at most: what is open then is undecided.
+several hours of a day, and the commit of the code that they belong to. What lies 10% above their lower
+quartile is a suspect: it is measured in step with that commit's code, in two processes that take turns every
+few milliseconds. It is slower if its time is 15% above the older code's in three such starts more than it is
+not, and cleared if it is not in two more than it is. Twelve are measured at a time, the worst first, for
+--seconds at most: what is open then is undecided.
 
 CPU times decide, and wall times where they change by more than 60%. What moves most benchmarks alike, up to
 15%, is the machine's drift and is taken off at first; the first line tells how much.
@@ -22,9 +21,7 @@ some are undecided.
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import subprocess
 import sys
 import tempfile
 import time
@@ -34,18 +31,14 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from tracking import baseline, versions
+from tracking import baseline, suites, versions
 from tracking.baseline import BaselineError
-from tracking.fixture import BEST_ONLY, INJECT
-from tracking.verdict import CPU, Pair, Verdict, drift, judge
+from tracking.verdict import Start, Verdict, drift, judge
 from tracking.versions import Version, VersionError
 
 from fastinv.store.provenance import collect_provenance
 
-ROOT = Path(__file__).resolve().parents[1]
-SUITES = "bench/suites"
 REGRESSION, USAGE = 3, 2
-NO_TESTS = 5  # pytest's exit code
 WORDS = {
     "+": "faster", "-": "SLOWER", "?": "undecided",
     "~": "", "new": "nothing to compare with", "gone": "not measured",
@@ -53,128 +46,40 @@ WORDS = {
 ORDER = ("-", "?", "+", "new", "gone", "~")
 
 
-def pytest_command(version: Version) -> list[str]:
-    """The command that runs benchmarks on a version, but for what to run; see `pytest_environment`."""
-    command = [str(version.python), "-P", "-m", "pytest"]
-    for plugin in ("pytest_benchmark.plugin", "pytest_timeout", "no:cacheprovider"):
-        command += ["-p", plugin]
-    command += ["--override-ini=addopts=--import-mode=importlib -q", "--benchmark-only", "--benchmark-quiet"]
-    # Where nothing was run, pytest's exit code says so and this warning, an error here, would hide it.
-    return [*command, "-W", "ignore:Not saving anything"]
-
-
-def pytest_environment() -> dict[str, str]:
-    """Of that command: no plugins but those that it names, for others take time in every turn."""
-    kept = {key: value for key, value in versions.clean().items() if key != BEST_ONLY}
-    return kept | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-
-
-def run_suites(version: Version, what: Sequence[str], output: Path, *, best_only: bool = False) -> None:
-    """This checkout's suites on some version, in a process of their own; pytest-benchmark's JSON in `output`.
-
-    What a commit's code cannot run is missing in the file, which may be missing altogether.
-
-    Args:
-        version: of the library.
-        what: arguments that say to pytest what to run.
-        output: file for the JSON.
-        best_only: nothing but the shortest times is needed.
-    """
-    environment = {k: v for k, v in pytest_environment().items() if k != INJECT or version.commit is None}
-    environment |= {BEST_ONLY: "1"} if best_only else {}
-    done = subprocess.run(
-        [*pytest_command(version), *what, f"--benchmark-json={output.resolve()}"],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    if done.returncode == NO_TESTS:
-        raise VersionError(f"no benchmark was run by: {' '.join(what)}")
-    if done.returncode and version.commit is None:
-        sys.exit(f"the benchmarks did not pass:\n{done.stdout}")
-
-
-def figures(path: Path, clock: str, cpu: str) -> dict[str, float]:
-    """Benchmark name to one figure of wall times, and that of CPU times, from pytest-benchmark's JSON."""
-    if not path.exists():
-        return {}
-    found = {}
-    for benchmark in json.loads(path.read_text())["benchmarks"]:
-        name, more = _name(benchmark["fullname"]), benchmark["extra_info"]
-        if clock in more:
-            found[name] = more[clock]
-        if cpu in more:
-            found[name + CPU] = more[cpu]
-    return found
-
-
-def _name(fullname: str) -> str:
-    """'bench/suites/test_mmd.py::test_forward[x]' -> 'mmd::forward[x]'."""
-    file, _, test = fullname.rpartition("/")[2].partition(".py::")
-    return f"{file.removeprefix('test_')}::{test.removeprefix('test_')}"
-
-
-def _node(name: str) -> str:
-    file, _, test = name.partition("::")
-    return f"{SUITES}/test_{file}.py::test_{test}"
-
-
 def measure(what: Sequence[str], keep: Path | None = None) -> dict[str, float]:
     """Ratios of this checkout's code in one run of what pytest is told to run: its arguments."""
-    version = versions.of_checkout()
     with tempfile.TemporaryDirectory() as folder:
-        output = keep or Path(folder) / "benchmarks.json"
-        run_suites(version, what, output)
-        return figures(output, "ratio", "cpu_ratio")
-
-
-def once_more(names: list[str]) -> dict[str, float]:
-    """Ratios of some benchmarks in another run."""
-    print(f"{len(names)} measured once more", file=sys.stderr)
-    return measure([_node(name) for name in names])
+        return suites.beside_yardstick(versions.of_checkout(), what, keep or Path(folder) / "benchmarks.json")
 
 
 class Beside:
-    """Measures benchmarks in a commit's code and in this checkout's, in turns.
+    """Measures benchmarks of a commit's code and of this checkout's in step.
 
     Args:
         commit: of the older code, which is laid out at the first call.
-        seconds: that turns may begin for.
+        seconds: that starts may begin for.
     """
 
     def __init__(self, commit: str, seconds: float) -> None:
         self._commit = commit
         self._seconds = seconds
-        self._start: float | None = None
+        self._began: float | None = None
         self._versions: tuple[Version, Version] | None = None
-        self._turn = 0
         self._told: set[str] = set()
 
     def out_of_time(self) -> bool:
-        """Whether turns have been measured for the seconds that they may take."""
-        return self._start is not None and time.monotonic() - self._start > self._seconds
+        """Whether starts have been made for the seconds that they may take."""
+        return self._began is not None and time.monotonic() - self._began > self._seconds
 
-    def __call__(self, names: list[str]) -> dict[str, Pair]:
-        """One turn: name to the older code's best time and this one's."""
+    def __call__(self, names: list[str]) -> Start:
+        """One start of both: name to this code's time by the older one's."""
         if self._versions is None:
             self._versions = versions.of_commit(self._commit), versions.of_checkout()
-            self._start = time.monotonic()
+            self._began = time.monotonic()
         if untold := [name for name in names if name not in self._told]:
-            print(f"measured beside {self._commit[:12]}: {', '.join(untold)}", file=sys.stderr)
+            print(f"measured in step with {self._commit[:12]}: {', '.join(untold)}", file=sys.stderr)
             self._told.update(untold)
-        old, new = self._versions
-        self._turn += 1
-        # Neither is always the first.
-        order = (old, new) if self._turn % 2 else (new, old)
-        with tempfile.TemporaryDirectory() as folder:
-            found = {}
-            for version in order:
-                output = Path(folder) / f"{version.commit}.json"
-                run_suites(version, [_node(name) for name in names], output, best_only=True)
-                found[version] = figures(output, "best_s", "best_cpu_s")
-        return {name: (found[old][name], found[new][name]) for name in found[new] if name in found[old]}
+        return suites.in_step(*self._versions, names)
 
 
 def machine() -> dict[str, Any]:
@@ -187,10 +92,10 @@ def machine() -> dict[str, Any]:
 def show(verdicts: Sequence[Verdict], moved: float, console: Console) -> None:
     """The machine's drift, and the table: what changed first, then the rest."""
     console.print(f"the machine's drift against its yardsticks, taken off: {moved - 1.0:+.0%}")
-    table = Table("", "benchmark", "change", "turns", box=None, pad_edge=False)
+    table = Table("", "benchmark", "change", "starts", box=None, pad_edge=False)
     for v in sorted(verdicts, key=lambda v: (ORDER.index(v.sign), v.name)):
         change = "" if v.change is None else f"{v.change:+.0%}"
-        table.add_row(v.sign, f"{v.name}  {WORDS[v.sign]}".rstrip(), change, str(v.turns or ""))
+        table.add_row(v.sign, f"{v.name}  {WORDS[v.sign]}".rstrip(), change, str(v.starts or ""))
     console.print(table, markup=False)
 
 
@@ -234,7 +139,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=5, help="repeated runs of --update (default 5)")
     parser.add_argument("--baseline", type=Path, help="baseline file; by default that of this machine class")
     parser.add_argument(
-        "--seconds", type=float, default=150.0, help="turns of suspects may begin for so long (default 150)"
+        "--seconds",
+        type=float,
+        default=150.0,
+        help="how long starts in step may begin for (default 150)",
     )
     parser.add_argument("--json", type=Path, help="keep pytest-benchmark's JSON here")
     given = parser.parse_args(arguments)
@@ -252,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(
             f"--runs must be at least 2 for a new baseline, so that there is a scatter, got {given.runs}"
         )
-    what = [SUITES, *(["-k", given.expression] if given.expression else [])]
+    what = [suites.FOLDER, *(["-k", given.expression] if given.expression else [])]
     try:
         if given.update:
             update(path, given.runs, what, given.fresh)
@@ -264,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def compare(path: Path, what: Sequence[str], keep: Path | None, seconds: float) -> int:
-    """Measure once and compare with a baseline file, in turns for some seconds at most; the exit code."""
+    """Measure once and compare with a baseline file, in step for some seconds at most; the exit code."""
     if not path.exists():
         print(f"no baseline for this class of machines ({path.name}); --update makes one", file=sys.stderr)
         return USAGE
@@ -275,16 +183,16 @@ def compare(path: Path, what: Sequence[str], keep: Path | None, seconds: float) 
     references: Mapping[str, baseline.Reference] = baseline.read(path)
     measured = measure(what, keep)
     # Only a whole run can tell the machine's drift from a change.
-    whole = what == [SUITES]
+    whole = what == [suites.FOLDER]
     moved = drift(references, measured) if whole else 1.0
     if not whole:
         references = {name: r for name, r in references.items() if name in measured}
     beside = Beside(commit, seconds)
-    verdicts = judge(references, measured, beside, moved, again=once_more, enough=beside.out_of_time)
+    verdicts = judge(references, measured, beside, moved, beside.out_of_time)
     show(verdicts, moved, Console())
     if undecided := [v.name for v in verdicts if v.sign == "?"]:
         print(
-            f"undecided, since the machine was too busy or turns took longer than {seconds:g} s: "
+            f"undecided, since starts disagreed or took longer than {seconds:g} s: "
             f"{', '.join(undecided)}; -k measures fewer, --seconds longer",
             file=sys.stderr,
         )

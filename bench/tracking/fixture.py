@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import pytest
 
+from tracking.steps import IN_STEP, Announced, serve
 from tracking.yardsticks import YARDSTICKS, cpu_seconds, seconds
 
 # A round shorter than this is made of several calls.
@@ -23,9 +24,6 @@ MIN_ROUNDS, MAX_ROUNDS = 5, 60
 LONG_S = 0.1
 # "name part:share" slows every matching benchmark down: how the check itself is tested.
 INJECT = "FASTINV_BENCH_INJECT"
-# Set where only the shortest times of a call are of use: no yardstick, and a part of the rounds.
-BEST_ONLY = "FASTINV_BENCH_BEST_ONLY"
-BEST_BUDGET_S, BEST_ROUNDS = 0.25, 3
 
 
 class Tracked(Protocol):
@@ -39,25 +37,22 @@ def _slowed(call: Callable[[], object], name: str) -> Callable[[], object]:
     part, _, share = os.environ.get(INJECT, "").rpartition(":")
     if not part or part not in name:
         return call
-    call()
-    wall, cpu = time.perf_counter(), cpu_seconds()
-    for _ in range(10):
-        call()
-    wall, cpu = time.perf_counter() - wall, cpu_seconds() - cpu
-    others = max(1, round(cpu / wall)) - 1
-    pool = ThreadPoolExecutor(others) if others else None
-    few = np.zeros(1 << 12)
+    pool = ThreadPoolExecutor()
 
-    def work(end: float) -> None:
+    def work(end: float, few: np.ndarray) -> None:
         while time.perf_counter() < end:
             np.exp(few)
 
     def slower() -> None:
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), cpu_seconds()
         call()
-        end = start + (time.perf_counter() - start) * (1.0 + float(share))
-        waiting = [pool.submit(work, end) for _ in range(others)] if pool else []
-        work(end)
+        took = time.perf_counter() - start
+        others = max(1, round((cpu_seconds() - cpu) / took)) - 1
+        end = start + took * (1.0 + float(share))
+        # Threads that take longer for each of their calls seldom wait for the interpreter's lock.
+        few = np.zeros(1 << (15 if others else 12))
+        waiting = [pool.submit(work, end, few) for _ in range(others)]
+        work(end, few)
         for done in waiting:
             done.result()
 
@@ -68,9 +63,8 @@ def _slowed(call: Callable[[], object], name: str) -> Callable[[], object]:
 def tracked(benchmark: Any, request: pytest.FixtureRequest) -> Tracked:
     """Rounds of the call and of the yardstick take turns; what they say goes into extra_info.
 
-    `ratio` is the median ratio of wall times, `cpu_ratio` that of CPU times; `best_s` and `best_cpu_s` are
-    the shortest times of a call. What waits for the disk has no CPU times, and with BEST_ONLY there are no
-    ratios.
+    `ratio` is the median ratio of wall times, `cpu_ratio` that of CPU times. What waits for the disk has no
+    CPU times. In step with another process there is no yardstick, see `steps`.
     """
 
     def time_it(call: Callable[[], object], yardstick: str = "threads") -> None:
@@ -78,20 +72,18 @@ def tracked(benchmark: Any, request: pytest.FixtureRequest) -> Tracked:
         if not benchmark.enabled:
             benchmark.pedantic(call)
             return
-        best_only = BEST_ONLY in os.environ
         call()
-        if not best_only:
-            measure()
+        if IN_STEP in os.environ:
+            ready = Announced(request.node.nodeid, has_cpu=yardstick != "disk")
+            benchmark.pedantic(serve, (ready, call))
+            return
+        measure()
         took = seconds(call)
         if took < LONG_S:
             # The best of three, or one that was held up would be timed alone, cold from the yardstick.
             took = min(took, seconds(call), seconds(call))
         calls = max(1, math.ceil(ROUND_S / took))
-        if best_only:
-            rounds = max(BEST_ROUNDS, round(BEST_BUDGET_S / (calls * took)))
-        else:
-            once = calls * took + min(seconds(measure) for _ in range(3))
-            rounds = max(MIN_ROUNDS, round(BUDGET_S / once))
+        rounds = max(MIN_ROUNDS, round(BUDGET_S / (calls * took + min(seconds(measure) for _ in range(3)))))
         yard: list[float] = []
         yard_cpu: list[float] = []
         cpu: list[float] = []
@@ -107,17 +99,12 @@ def tracked(benchmark: Any, request: pytest.FixtureRequest) -> Tracked:
                 call()
             cpu.append(cpu_seconds() - start)
 
-        setup = {} if best_only else {"setup": turn_of_yardstick}
-        benchmark.pedantic(several, rounds=min(MAX_ROUNDS, rounds), **setup)
-        times = benchmark.stats.stats.data
+        benchmark.pedantic(several, setup=turn_of_yardstick, rounds=min(MAX_ROUNDS, rounds))
         more = benchmark.extra_info
-        more |= {"yardstick": yardstick, "calls_per_round": calls, "best_s": min(times) / calls}
-        if yard:
-            more["ratio"] = _ratio(times, yard, calls)
+        more |= {"yardstick": yardstick, "calls_per_round": calls}
+        more["ratio"] = _ratio(benchmark.stats.stats.data, yard, calls)
         if yardstick != "disk":
-            more["best_cpu_s"] = min(cpu) / calls
-            if yard:
-                more["cpu_ratio"] = _ratio(cpu, yard_cpu, calls)
+            more["cpu_ratio"] = _ratio(cpu, yard_cpu, calls)
 
     return time_it
 

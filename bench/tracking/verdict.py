@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import statistics
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -14,26 +12,26 @@ from tracking.baseline import Reference
 Sign = Literal["+", "-", "?", "~", "new", "gone"]
 # Ends the name under which what was measured in CPU time is kept.
 CPU = " (cpu)"
-# A benchmark whose ratio lies this far above the better runs of the baseline is looked at again, and one that
-# lies this far below the best of them is faster.
-SUSPECT = 0.15
-# In turns with the older version: the increase of the best time from which on a benchmark is slower.
+# In step with the older version: the increase from which on a benchmark is slower.
 SLOWER = 0.15
 # The same for wall times where CPU times are known: a loop that lost one of two threads takes twice the time.
 CLOCK_ALONE = 0.6
-# Turns of a suspect at most, and the first of them that may clear it because best times are alike: processes
-# of the same code have two speeds or more, and the older version may have had no luck in its first turns.
-TURNS, CERTAIN = 24, 6
-# A suspect is slower if the chance that unchanged code looks as slow is below the first, and cleared if the
-# chance that code which is slower by SLOWER looks as fast is below the second, each at any one turn.
-LEVEL, CLEAR = 1e-4, 0.02
-# Suspects in one turn, the worst first: so that a few are decided if many cannot be in the time there is.
-TOGETHER = 6
+# A benchmark whose ratio lies this share of that above the better runs of the baseline is a suspect.
+SUSPECT = 2.0 / 3.0
+# One that lies this far below the best of them is faster.
+FASTER = 0.15
+# A suspect is slower if it was so in this many starts more than it was not, and cleared if it was not in this
+# many more than it was. Of unchanged code that looks slower in one start of 20, one in 7000 is taken for it.
+LEAD_SLOWER, LEAD_CLEARED = 3, 2
+# Starts of a suspect at most.
+STARTS = 12
+# Suspects in one start, the worst first: so that a few are decided if many cannot be in the time there is.
+TOGETHER = 12
 # The machine's own drift against the yardsticks is the median change of all benchmarks, up to this.
 MOST_DRIFT = 0.15
 
-# One turn: the older version's best time and this one's, in seconds.
-Pair = tuple[float, float]
+# What one start of both versions in step says: name, and that of CPU times, to newer time by older time.
+Start = Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -42,31 +40,31 @@ class Verdict:
 
     Attributes:
         name: of the benchmark.
-        sign: "+" faster, "-" slower, "?" slower by too few turns to tell, or not measured in time, "~"
-            neither, "new" without anything to compare with, "gone" not measured.
+        sign: "+" faster, "-" slower, "?" too few starts to tell, or not measured in time, "~" neither, "new"
+            without anything to compare with, "gone" not measured.
         change: relative change, positive for slower; None where there is nothing to compare.
-        turns: measurements beside the older version that the verdict rests on; 0 for the file alone.
+        starts: of both versions in step that the verdict rests on; 0 for the file alone.
     """
 
     name: str
     sign: Sign
     change: float | None
-    turns: int = 0
+    starts: int = 0
 
 
 def judge(
     baseline: Mapping[str, Reference],
     measured: Mapping[str, float],
-    beside: Callable[[list[str]], Mapping[str, Pair]],
+    in_step: Callable[[list[str]], Start],
     moved: float = 1.0,
-    again: Callable[[list[str]], Mapping[str, float]] = lambda names: {},
     enough: Callable[[], bool] = lambda: False,
 ) -> list[Verdict]:
-    """Compare ratios with a baseline; whatever seems slower is measured beside the older version.
+    """Compare ratios with a baseline; whatever seems slower is measured in step with the older version.
 
-    A shared machine has phases of seconds to hours in which one kind of work is slower than the yardstick
+    A shared machine has phases of a second to hours in which one kind of work is slower than the yardstick
     that stands for it, so that no file can say what is a regression: it only raises a suspicion. Both
-    versions, run in turns, see the same machine.
+    versions, run in step, see the same machine. What is left is how each process was laid out in memory, so
+    that several starts of both have to agree.
 
     CPU times decide where they are known: other processes change them least. Only wall time shows lost
     parallelism, though, so that a large change of it counts as well.
@@ -74,41 +72,30 @@ def judge(
     Args:
         baseline: name to reference.
         measured: name to the ratio measured now.
-        beside: measures the named benchmarks once in both versions; leaves out what the older one cannot run.
+        in_step: measures the named benchmarks in one start of both versions; leaves out what the older one
+            cannot run.
         moved: the machine's drift, taken off `measured`.
-        again: measures ratios of the named benchmarks once more. Whatever made one long may be over, and
-            what is no longer suspicious needs no turns. So may a drift that slows: it is not taken off here.
-        enough: whether no further turn may begin; what is open then is undecided.
+        enough: whether no further start may begin; what is open then is undecided.
     """
     # What waits for the disk has no ratio of CPU times, and does not drift with the processor.
     drifting = {name for name in measured if name.endswith(CPU) or name + CPU in measured}
     ratios = {name: ratio / moved if name in drifting else ratio for name, ratio in measured.items()}
     names = sorted({name for table in (baseline, measured) for name in table if not name.endswith(CPU)})
     verdicts = {name: _first_look(name, baseline, ratios) for name in names}
-    if suspects := [name for name in names if verdicts[name].sign == "-"]:
-        for name, ratio in again(suspects).items():
-            now = ratio / min(moved, 1.0) if name in drifting else ratio
-            ratios[name] = min(ratios.get(name, now), now)
-        verdicts |= {name: _first_look(name, baseline, ratios) for name in suspects}
-    waiting = [name for name in suspects if verdicts[name].sign == "-"]
+    waiting = [name for name in names if verdicts[name].sign == "-"]
     waiting.sort(key=lambda name: -_suspicion(name, baseline, ratios))
-    turns: dict[str, list[Pair]] = {}
-    taken: Counter[str] = Counter()
+    found: dict[str, list[Start]] = {}
     asked: list[str] = []
     while asked or waiting:
         free = TOGETHER - len(asked)
         asked, waiting = asked + waiting[:free], waiting[free:]
         if enough():
             break
-        for name, pair in beside(sorted(asked)).items():
-            turns.setdefault(name, []).append(pair)
-        taken.update(asked)
-        verdicts |= {name: _second_look(name, turns) for name in asked}
-        asked = [
-            name
-            for name in asked
-            if verdicts[name].sign in "?~" and taken[name] < TURNS and not _cleared(name, turns)
-        ]
+        start = in_step(sorted(asked))
+        for name in asked:
+            found.setdefault(name, []).append(start)
+            verdicts[name] = _second_look(name, found[name])
+        asked = [name for name in asked if verdicts[name].sign == "?" and len(found[name]) < STARTS]
     verdicts |= {name: replace(verdicts[name], sign="?") for name in asked + waiting}
     return list(verdicts.values())
 
@@ -125,18 +112,6 @@ def drift(baseline: Mapping[str, Reference], ratios: Mapping[str, float]) -> flo
     return min(1.0 + MOST_DRIFT, max(1.0 / (1.0 + MOST_DRIFT), found))
 
 
-def chance(pairs: Sequence[Pair]) -> float:
-    """Probability that unchanged code has as many best times in the older version, one-sided.
-
-    Whatever the noise, the turns of unchanged code might as well have been dealt out the other way: of n and
-    n times, the k smallest are all the older version's with probability C(n, k) / C(2n, k). Only the small
-    ones count, since neighbours make a time longer and never shorter.
-    """
-    n, best = len(pairs), min(new for _, new in pairs)
-    k = sum(old < best for old, _ in pairs)
-    return math.comb(n, k) / math.comb(2 * n, k)
-
-
 def _first_look(name: str, baseline: Mapping[str, Reference], ratios: Mapping[str, float]) -> Verdict:
     if name not in baseline:
         return Verdict(name, "new", None)
@@ -145,10 +120,10 @@ def _first_look(name: str, baseline: Mapping[str, Reference], ratios: Mapping[st
     deciding = _deciding(name, baseline, ratios)
     reference, ratio = baseline[deciding], ratios[deciding]
     change = ratio / reference.ratio - 1.0
-    if _suspicion(name, baseline, ratios) > 1.0:
+    if _suspicion(name, baseline, ratios) > SUSPECT:
         return Verdict(name, "-", change)
     # Twice as slow and half as slow are changes of the same size.
-    return Verdict(name, "+" if reference.best / ratio - 1.0 > SUSPECT else "~", change)
+    return Verdict(name, "+" if reference.best / ratio - 1.0 > FASTER else "~", change)
 
 
 def _deciding(name: str, baseline: Mapping[str, Reference], ratios: Mapping[str, float]) -> str:
@@ -157,40 +132,28 @@ def _deciding(name: str, baseline: Mapping[str, Reference], ratios: Mapping[str,
 
 
 def _suspicion(name: str, baseline: Mapping[str, Reference], ratios: Mapping[str, float]) -> float:
-    """How far above the better runs of the baseline, in units of what makes a benchmark a suspect."""
-    found = ((_deciding(name, baseline, ratios), SUSPECT), (name, CLOCK_ALONE))
+    """How far above the better runs of the baseline, in units of what makes a benchmark slower."""
+    found = ((_deciding(name, baseline, ratios), SLOWER), (name, CLOCK_ALONE))
     return max((ratios[key] / baseline[key].low - 1.0) / least for key, least in found)
 
 
-def _second_look(name: str, turns: Mapping[str, Sequence[Pair]]) -> Verdict:
-    if name not in turns:
+def _second_look(name: str, starts: Sequence[Start]) -> Verdict:
+    known = [start for start in starts if name in start]
+    if not known:
         return Verdict(name, "new", None)
-    undecided = None
-    for pairs, least in _evidence(name, turns):
-        if (change := _change(pairs)) > least:
-            if chance(pairs) < LEVEL:
-                return Verdict(name, "-", change, len(pairs))
-            undecided = undecided or Verdict(name, "?", change, len(pairs))
-    pairs, _ = _evidence(name, turns)[0]
-    return undecided or Verdict(name, "~", _change(pairs), len(pairs))
+    lost = [_lost(name, start) for start in known]
+    slower = sum(_slower(name, start) for start in known)
+    lead = 2 * slower - len(known)
+    sign: Sign = "-" if lead >= LEAD_SLOWER else "~" if -lead >= LEAD_CLEARED else "?"
+    # What was lost on the clock alone is told in its terms.
+    deciding = name if 2 * sum(lost) > len(known) or name + CPU not in known[0] else name + CPU
+    return Verdict(name, sign, statistics.median(start[deciding] for start in known) - 1.0, len(known))
 
 
-def _cleared(name: str, turns: Mapping[str, Sequence[Pair]]) -> bool:
-    return all(_harmless(*found) for found in _evidence(name, turns))
+def _slower(name: str, start: Start) -> bool:
+    return start.get(name + CPU, start[name]) > 1.0 + SLOWER or _lost(name, start)
 
 
-def _harmless(pairs: Sequence[Pair], least: float) -> bool:
-    """Far below the increase that decides, or improbable for code that is slower by it."""
-    as_if = [(new / (1.0 + least), old) for old, new in pairs]
-    return (len(pairs) >= CERTAIN and _change(pairs) < least / 2.0) or chance(as_if) < CLEAR
-
-
-def _evidence(name: str, turns: Mapping[str, Sequence[Pair]]) -> list[tuple[Sequence[Pair], float]]:
-    """The turns' times that decide, and the increase from which on they do."""
-    if name + CPU not in turns:
-        return [(turns[name], SLOWER)]
-    return [(turns[name + CPU], SLOWER), (turns[name], CLOCK_ALONE)]
-
-
-def _change(pairs: Sequence[Pair]) -> float:
-    return min(new for _, new in pairs) / min(old for old, _ in pairs) - 1.0
+def _lost(name: str, start: Start) -> bool:
+    """Whether it takes far more on the clock than its CPU times say: it has lost a thread."""
+    return name + CPU in start and start[name] > 1.0 + CLOCK_ALONE and start[name + CPU] <= 1.0 + SLOWER

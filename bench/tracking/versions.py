@@ -7,6 +7,7 @@ that was inlined from another file, can bring other code in.
 
 from __future__ import annotations
 
+import compileall
 import hashlib
 import io
 import os
@@ -158,6 +159,8 @@ def _laid_out(files: Files, commit: str | None) -> Version:
                 shutil.copy2(extension, place / "code/fastinv/kernels")
             _make_interpreter(place / "venv", packages)
             place.rename(folder)
+    # Not left to the first import: where that may not write bytecode, all would start more slowly.
+    compileall.compile_dir(folder / "code", quiet=2)
     version = Version(_interpreter(folder / "venv"), commit)
     done = subprocess.run([version.python, "-P", "-c", SAY], env=clean(), capture_output=True, text=True)
     if done.stdout.rstrip() != f"{(folder / 'code').resolve()} {native is not None}":

@@ -191,7 +191,8 @@ class CompiledSource:
     def _simulated(self, run: Any, first: int, y: FloatArray, counts: NDArray[np.int64]) -> int:
         from fastinv.kernels.rejection.numba_cpu.abc_users import simulate
 
-        status = simulate(self._prior, run, first, *self._key, self.dim_x, self._coordinates, y, counts)
+        prior, key = address_of(self._prior), self._key
+        status = simulate(prior, run.address, first, *key, self.dim_x, self._coordinates, y, counts)
         return int(status)
 
     def simulate(self, first: int, count: int) -> tuple[NDArray[Any], int]:
@@ -211,14 +212,15 @@ class CompiledSource:
             numbers = number[start : start + DRAWN_AT_ONCE]
             u, drawn = np.empty((self.dim_x, len(numbers))), np.empty((self.dim_x, len(numbers)))
             abc_users.uniforms_of(numbers, *self._key, u.T)
-            abc_users.draw(self._prior, self._coordinates, u, drawn, np.zeros(len(numbers), dtype=bool))
+            failed = np.zeros(len(numbers), dtype=bool)
+            abc_users.draw(address_of(self._prior), self._coordinates, u, drawn, failed)
             x[start : start + len(numbers)] = drawn.T
         return x, None
 
 
 @functools.lru_cache(maxsize=COMPILED)
 def compiled_prior(prior: Any) -> tuple[Any, tuple[NDArray[Any], ...]]:
-    """What `abc_users.draw` takes of a prior, @njit or coordinates: a pointer or None, and the coordinates.
+    """A prior, @njit or coordinates, for `abc_users.draw`: a pointer or None, and the coordinates.
 
     Raises:
         NotCompilableError: Numba cannot compile it.
@@ -255,6 +257,11 @@ def compiled_prior(prior: Any) -> tuple[Any, tuple[NDArray[Any], ...]]:
         except NumbaError as error:
             raise not_compilable("prior", error) from error
     return pointer, (*arrays, cumulative)
+
+
+def address_of(pointer: Any) -> int:
+    """Of what `compiled_prior` gives; 0 for None."""
+    return 0 if pointer is None else int(pointer.address)
 
 
 @functools.lru_cache(maxsize=COMPILED)

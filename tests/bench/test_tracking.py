@@ -11,10 +11,12 @@ from pathlib import Path
 
 import check
 import pytest
-from tracking import baseline, versions
+from tracking import baseline, suites, versions
 from tracking.baseline import Reference
+from tracking.verdict import CPU
 from tracking.versions import Version, VersionError
 
+HERE = Version(Path(sys.executable))
 CHECK = Path(__file__).parents[2] / "bench" / "check.py"
 STEADY = Reference((1.98, 2.0, 2.0, 2.0, 2.02))
 
@@ -49,23 +51,25 @@ def test_what_is_no_baseline_is_said(
 
 
 @pytest.fixture
-def suites(monkeypatch: pytest.MonkeyPatch) -> dict[str | None, float]:
-    """Stands for benchmarks of one name: CPU seconds by commit, that of the checkout's code under None."""
+def seconds(monkeypatch: pytest.MonkeyPatch) -> dict[str | None, float]:
+    """Stands for a benchmark: its CPU seconds by commit, those of the checkout's code under None."""
     seconds: dict[str | None, float] = {None: 1.0, "c0ffee": 1.0}
 
-    def run(version: Version, what: Sequence[str], output: Path, *, best_only: bool = False) -> None:
-        each = {"ratio": 1.0, "best_s": 1.0, "cpu_ratio": 1.0, "best_cpu_s": 1.0}
-        each = {key: value * seconds[version.commit] for key, value in each.items()}
-        if best_only:
-            each = {key: value for key, value in each.items() if key.startswith("best")}
-        rows = [{"fullname": "bench/suites/test_mmd.py::test_forward[x]", "extra_info": each}]
+    def beside_yardstick(version: Version, what: Sequence[str], output: Path) -> dict[str, float]:
+        output.write_text(json.dumps({"benchmarks": []}))
+        found = dict.fromkeys(("mmd::forward[x]", "mmd::forward[x]" + CPU), seconds[version.commit])
         if what == ["bench/suites"]:
-            rows.append({"fullname": "bench/suites/test_runs.py::test_write", "extra_info": {"ratio": 1.0}})
-        else:
-            assert what in (["bench/suites", "-k", "x"], ["bench/suites/test_mmd.py::test_forward[x]"])
-        output.write_text(json.dumps({"benchmarks": rows}))
+            return found | {"runs::write": 1.0}
+        assert what == ["bench/suites", "-k", "x"]
+        return found
 
-    monkeypatch.setattr(check, "run_suites", run)
+    def in_step(old: Version, new: Version, names: Sequence[str]) -> dict[str, float]:
+        assert names == ["mmd::forward[x]"]
+        ratio = seconds[new.commit] / seconds[old.commit]
+        return dict.fromkeys(("mmd::forward[x]", "mmd::forward[x]" + CPU), ratio)
+
+    monkeypatch.setattr(check.suites, "beside_yardstick", beside_yardstick)
+    monkeypatch.setattr(check.suites, "in_step", in_step)
     monkeypatch.setattr(check.versions, "committed", lambda: "c0ffee")
     monkeypatch.setattr(check.versions, "require", lambda commit: None)
     monkeypatch.setattr(check.versions, "same_code", lambda commit: commit == "c0ffee")
@@ -75,30 +79,30 @@ def suites(monkeypatch: pytest.MonkeyPatch) -> dict[str | None, float]:
 
 
 def test_the_command(
-    suites: dict[str | None, float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    seconds: dict[str | None, float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "baseline.json"
     arguments = ["--baseline", str(path)]
     assert check.main([*arguments, "--update", "--runs", "3"]) == 0
     assert check.main([*arguments, "--json", str(tmp_path / "kept.json")]) == 0
     assert (tmp_path / "kept.json").exists()
-    suites[None] = 1.3
+    seconds[None] = 1.3
     assert check.main([*arguments, "-k", "x"]) == 3
     said = capsys.readouterr()
     assert said.err.splitlines()[-1] == "slower than the baseline: mmd::forward[x]"
-    assert "-  mmd::forward[x]  SLOWER  +30%    8" in said.out
+    assert "-  mmd::forward[x]  SLOWER  +30%    3" in said.out
     # The machine has become slower, and the older code with it.
-    suites["c0ffee"] = 1.3
+    seconds["c0ffee"] = 1.3
     assert check.main([*arguments, "-k", "x"]) == 0
     assert "mmd::forward[x]" in capsys.readouterr().out
     # All benchmarks alike, as far as that is believed of a machine.
-    suites |= {None: 1.1, "c0ffee": 1.0}
+    seconds |= {None: 1.1, "c0ffee": 1.0}
     assert check.main(arguments) == 0
     assert "taken off: +10%" in capsys.readouterr().out
 
 
 def test_runs_of_other_code_are_not_added(
-    suites: dict[str | None, float],
+    seconds: dict[str | None, float],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -126,9 +130,9 @@ def test_the_suites_import_nothing_that_the_code_of_a_baseline_lacks(path: Path,
     except VersionError as error:
         pytest.skip(str(error))
     done = subprocess.run(
-        [*check.pytest_command(version), "--collect-only", "bench/suites"],
+        [*suites.pytest_command(version), "--collect-only", "bench/suites"],
         cwd=CHECK.parents[1],
-        env=check.pytest_environment(),
+        env=suites.pytest_environment(version),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -139,23 +143,10 @@ def test_the_suites_import_nothing_that_the_code_of_a_baseline_lacks(path: Path,
     assert Path(imported).is_relative_to(tmp_path)
 
 
-def test_the_best_times_alone_are_taken_without_a_yardstick(tmp_path: Path) -> None:
-    what = ["bench/suites/test_runs.py::test_store_write[20]"]
-    for best_only in (False, True):
-        path = tmp_path / f"{best_only}.json"
-        check.run_suites(Version(Path(sys.executable)), what, path, best_only=best_only)
-        (benchmark,) = json.loads(path.read_text())["benchmarks"]
-        more = benchmark["extra_info"]
-        assert more["best_s"] > 0.0
-        assert ("ratio" in more) is not best_only
-        # What waits for the disk has no CPU times.
-        assert not more.keys() & {"best_cpu_s", "cpu_ratio"}
-
-
 def test_an_expression_that_matches_nothing_is_said(tmp_path: Path) -> None:
     what = ["bench/suites/test_runs.py", "-k", "nothing_like_it"]
     with pytest.raises(VersionError, match=r"no benchmark was run by: .* -k nothing_like_it"):
-        check.run_suites(Version(Path(sys.executable)), what, tmp_path / "none.json")
+        suites.beside_yardstick(HERE, what, tmp_path / "none.json")
 
 
 def test_a_missing_baseline_is_said(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ typing resolves, has a stand-in of NumPy's here; compiled, it is tested where th
 # ruff: noqa: E402
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -43,7 +44,15 @@ def _store(value: Any, out: np.ndarray, j: int) -> bool:
     return fits
 
 
-STAND_INS = {"bits_of": _bits, "from_bits": _from_bits, "_fma": _fma, "_store": _store}
+def _call(function: Callable[..., bool], arguments: tuple[Any, ...]) -> bool:
+    """The function itself takes the place of its address."""
+    return function(*arguments)
+
+
+STAND_INS = {
+    "bits_of": _bits, "from_bits": _from_bits, "_fma": _fma, "_store": _store, "_call_run": _call,
+    "_call_prior": _call,
+}  # fmt: skip
 # Before the modules are imported that take these names from here.
 for module in (numba_math, abc_math, abc_double, abc_users):
     for name in STAND_INS.keys() & vars(module).keys():
@@ -179,7 +188,7 @@ def test_loop_of_a_user_s_simulator(how: str) -> None:
     pointer, coordinates = compiled_prior(prior)
     assert pointer is None
     y, counts = np.empty((2, count)), np.zeros(2, dtype=np.int64)
-    assert abc_users.simulate(None, run, 7, *split_seed(9), 3, coordinates, y, counts) == abc_users.OK
+    assert abc_users.simulate(0, run, 7, *split_seed(9), 3, coordinates, y, counts) == abc_users.OK
     fails = x[:, 0] > 1.5
     if how == "quick":
         assert counts.tolist() == [count, 2]  # each block has a draw that raises
@@ -189,7 +198,7 @@ def test_loop_of_a_user_s_simulator(how: str) -> None:
         want = np.where(fails, np.nan, [x[:, 0] + x[:, 1], x[:, 2]])
         np.testing.assert_allclose(y, want, rtol=1e-12, atol=1e-12)
         too_few = np.empty((1, 5))
-        status = abc_users.simulate(None, run, 7, *split_seed(9), 3, coordinates, too_few, counts)
+        status = abc_users.simulate(0, run, 7, *split_seed(9), 3, coordinates, too_few, counts)
         assert status == abc_users.SIMULATOR_SHAPE
 
 
