@@ -5,7 +5,7 @@
 
 Every benchmark is timed in turns with a yardstick of its kind, and the ratio of the two is what is compared,
 so that a slower or busier machine moves both. A baseline holds the ratios of repeated runs, best taken at
-several hours of a day, and the commit of the code that they belong to. What lies 10% above their lower
+several hours of a day, and the commit of the code that they belong to. What lies 15% above their lower
 quartile is a suspect: it is measured in step with that commit's code, in two processes that take turns every
 few milliseconds. It is slower if its time is 15% above the older code's in three such starts more than it is
 not, and cleared if it is not in two more than it is. Twelve are measured at a time, the worst first, for
@@ -33,7 +33,7 @@ from rich.console import Console
 from rich.table import Table
 from tracking import baseline, suites, versions
 from tracking.baseline import BaselineError
-from tracking.verdict import Start, Verdict, drift, judge
+from tracking.verdict import Start, Verdict, drift_of, judge
 from tracking.versions import Version, VersionError
 
 from fastinv.store.provenance import collect_provenance
@@ -89,9 +89,9 @@ def machine() -> dict[str, Any]:
     return known | {"python": ".".join(map(str, sys.version_info[:2]))}
 
 
-def show(verdicts: Sequence[Verdict], moved: float, console: Console) -> None:
+def show(verdicts: Sequence[Verdict], drift: float, console: Console) -> None:
     """The machine's drift, and the table: what changed first, then the rest."""
-    console.print(f"the machine's drift against its yardsticks, taken off: {moved - 1.0:+.0%}")
+    console.print(f"the machine's drift against its yardsticks, taken off: {drift - 1.0:+.0%}")
     table = Table("", "benchmark", "change", "starts", box=None, pad_edge=False)
     for v in sorted(verdicts, key=lambda v: (ORDER.index(v.sign), v.name)):
         change = "" if v.change is None else f"{v.change:+.0%}"
@@ -184,12 +184,12 @@ def compare(path: Path, what: Sequence[str], keep: Path | None, seconds: float) 
     measured = measure(what, keep)
     # Only a whole run can tell the machine's drift from a change.
     whole = what == [suites.FOLDER]
-    moved = drift(references, measured) if whole else 1.0
+    drift = drift_of(references, measured) if whole else 1.0
     if not whole:
         references = {name: r for name, r in references.items() if name in measured}
     beside = Beside(commit, seconds)
-    verdicts = judge(references, measured, beside, moved, beside.out_of_time)
-    show(verdicts, moved, Console())
+    verdicts = judge(references, measured, beside, drift, beside.out_of_time)
+    show(verdicts, drift, Console())
     if undecided := [v.name for v in verdicts if v.sign == "?"]:
         print(
             f"undecided, since starts disagreed or took longer than {seconds:g} s: "

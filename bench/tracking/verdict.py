@@ -12,12 +12,11 @@ from tracking.baseline import Reference
 Sign = Literal["+", "-", "?", "~", "new", "gone"]
 # Ends the name under which what was measured in CPU time is kept.
 CPU = " (cpu)"
-# In step with the older version: the increase from which on a benchmark is slower.
+# The increase from which on a benchmark is slower: above the older version in step, or, which makes it a
+# suspect, above the better runs of the baseline.
 SLOWER = 0.15
 # The same for wall times where CPU times are known: a loop that lost one of two threads takes twice the time.
 CLOCK_ALONE = 0.6
-# A benchmark whose ratio lies this share of that above the better runs of the baseline is a suspect.
-SUSPECT = 2.0 / 3.0
 # One that lies this far below the best of them is faster.
 FASTER = 0.15
 # A suspect is slower if it was so in this many starts more than it was not, and cleared if it was not in this
@@ -56,7 +55,7 @@ def judge(
     baseline: Mapping[str, Reference],
     measured: Mapping[str, float],
     in_step: Callable[[list[str]], Start],
-    moved: float = 1.0,
+    drift: float = 1.0,
     enough: Callable[[], bool] = lambda: False,
 ) -> list[Verdict]:
     """Compare ratios with a baseline; whatever seems slower is measured in step with the older version.
@@ -74,12 +73,12 @@ def judge(
         measured: name to the ratio measured now.
         in_step: measures the named benchmarks in one start of both versions; leaves out what the older one
             cannot run.
-        moved: the machine's drift, taken off `measured`.
+        drift: the machine's drift, taken off `measured`.
         enough: whether no further start may begin; what is open then is undecided.
     """
     # What waits for the disk has no ratio of CPU times, and does not drift with the processor.
     drifting = {name for name in measured if name.endswith(CPU) or name + CPU in measured}
-    ratios = {name: ratio / moved if name in drifting else ratio for name, ratio in measured.items()}
+    ratios = {name: ratio / drift if name in drifting else ratio for name, ratio in measured.items()}
     names = sorted({name for table in (baseline, measured) for name in table if not name.endswith(CPU)})
     verdicts = {name: _first_look(name, baseline, ratios) for name in names}
     waiting = [name for name in names if verdicts[name].sign == "-"]
@@ -100,7 +99,7 @@ def judge(
     return list(verdicts.values())
 
 
-def drift(baseline: Mapping[str, Reference], ratios: Mapping[str, float]) -> float:
+def drift_of(baseline: Mapping[str, Reference], ratios: Mapping[str, float]) -> float:
     """Factor by which the machine has moved against its yardsticks since the baseline.
 
     Args:
@@ -120,7 +119,7 @@ def _first_look(name: str, baseline: Mapping[str, Reference], ratios: Mapping[st
     deciding = _deciding(name, baseline, ratios)
     reference, ratio = baseline[deciding], ratios[deciding]
     change = ratio / reference.ratio - 1.0
-    if _suspicion(name, baseline, ratios) > SUSPECT:
+    if _suspicion(name, baseline, ratios) > 1.0:
         return Verdict(name, "-", change)
     # Twice as slow and half as slow are changes of the same size.
     return Verdict(name, "+" if reference.best / ratio - 1.0 > FASTER else "~", change)
