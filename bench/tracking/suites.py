@@ -45,9 +45,15 @@ STEADY = {
 }
 
 
-def pytest_command(version: Version) -> list[str]:
-    """The command that runs benchmarks on a version, but for what to run; see `pytest_environment`."""
-    command = [str(version.python), "-P", "-m", "pytest"]
+def pytest_command(version: Version, folder: str | Path) -> list[str]:
+    """The command that runs benchmarks on a version, but for what to run; see `pytest_environment`.
+
+    Args:
+        version: of the library.
+        folder: for what benchmarks write: where pytest has it by default, processes that remove what earlier
+            ones left get into each other's way, and fail.
+    """
+    command = [str(version.python), "-P", "-m", "pytest", f"--basetemp={folder}/pytest"]
     for plugin in ("pytest_benchmark.plugin", "pytest_timeout", "no:cacheprovider"):
         command += ["-p", plugin]
     command += ["--override-ini=addopts=--import-mode=importlib -q", "--benchmark-only", "--benchmark-quiet"]
@@ -74,14 +80,15 @@ def beside_yardstick(version: Version, what: Sequence[str], output: Path) -> dic
         VersionError: nothing was run.
         SystemExit: a benchmark failed.
     """
-    done = subprocess.run(
-        [*pytest_command(version), *what, f"--benchmark-json={output.resolve()}"],
-        cwd=ROOT,
-        env=pytest_environment(version),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [*pytest_command(version, folder), *what, f"--benchmark-json={output.resolve()}"],
+            cwd=ROOT,
+            env=pytest_environment(version),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
     if done.returncode == NO_TESTS:
         raise VersionError(f"no benchmark was run by: {' '.join(what)}")
     _passed(done.returncode, done.stdout)
@@ -164,9 +171,9 @@ class _Left(Exception):
 def _running(version: Version, nodes: Sequence[str]) -> Iterator[_Side]:
     """A process that runs benchmarks of a version as it is told; killed if something goes wrong here."""
     ours, theirs = Pipe()
-    with ours, tempfile.TemporaryFile("w+") as said:
+    with ours, tempfile.TemporaryFile("w+") as said, tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(
-            [*pytest_command(version), *nodes],
+            [*pytest_command(version, folder), *nodes],
             cwd=ROOT,
             env=pytest_environment(version) | {IN_STEP: str(theirs.fileno())},
             stdout=said,

@@ -130,7 +130,7 @@ def test_the_suites_import_nothing_that_the_code_of_a_baseline_lacks(path: Path,
     except VersionError as error:
         pytest.skip(str(error))
     done = subprocess.run(
-        [*suites.pytest_command(version), "--collect-only", "bench/suites"],
+        [*suites.pytest_command(version, tmp_path), "--collect-only", "bench/suites"],
         cwd=CHECK.parents[1],
         env=suites.pytest_environment(version),
         stdout=subprocess.PIPE,

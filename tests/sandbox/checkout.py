@@ -17,7 +17,8 @@ _HOOK = """
 import sys
 sys.meta_path[:] = [f for f in sys.meta_path if "Redirecting" not in type(f).__name__]
 """
-_NO_CACHES = shutil.ignore_patterns("__pycache__", "*.so")
+# Bytecode of files that are not changed is of use; Numba's caches would not see a change in another file.
+_NO_CACHES = shutil.ignore_patterns("*.nbi", "*.nbc", "*.so")
 
 
 @dataclass(frozen=True)
