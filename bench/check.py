@@ -142,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--seconds",
         type=float,
         default=150.0,
-        help="how long starts in step may begin for (default 150)",
+        help="within how long starts in step may begin (default 150)",
     )
     parser.add_argument("--json", type=Path, help="keep pytest-benchmark's JSON here")
     given = parser.parse_args(arguments)

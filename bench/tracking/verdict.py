@@ -17,7 +17,7 @@ CPU = " (cpu)"
 SLOWER = 0.15
 # The same for wall times where CPU times are known: a loop that lost one of two threads takes twice the time.
 CLOCK_ALONE = 0.6
-# One that lies this far below the best of them is faster.
+# A benchmark whose ratio lies this far below the best run of the baseline is faster.
 FASTER = 0.15
 # A suspect is slower if it was so in this many starts more than it was not, and cleared if it was not in this
 # many more than it was. Of unchanged code that looks slower in one start of 20, one in 7000 is taken for it.
