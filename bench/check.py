@@ -52,7 +52,7 @@ def measure(what: Sequence[str], keep: Path | None = None) -> dict[str, float]:
         return suites.beside_yardstick(versions.of_checkout(), what, keep or Path(folder) / "benchmarks.json")
 
 
-class Beside:
+class InStep:
     """Measures benchmarks of a commit's code and of this checkout's in step.
 
     Args:
@@ -187,8 +187,8 @@ def compare(path: Path, what: Sequence[str], keep: Path | None, seconds: float) 
     drift = drift_of(references, measured) if whole else 1.0
     if not whole:
         references = {name: r for name, r in references.items() if name in measured}
-    beside = Beside(commit, seconds)
-    verdicts = judge(references, measured, beside, drift, beside.out_of_time)
+    in_step = InStep(commit, seconds)
+    verdicts = judge(references, measured, in_step, drift, in_step.out_of_time)
     show(verdicts, drift, Console())
     if undecided := [v.name for v in verdicts if v.sign == "?"]:
         print(

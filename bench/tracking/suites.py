@@ -123,15 +123,13 @@ def in_step(old: Version, new: Version, names: Sequence[str]) -> dict[str, float
         sides = [stack.enter_context(_running(version, list(rank))) for version in (old, new)]
         for side in sides:
             side.arrive()
-        while all(side.at for side in sides):
-            node = min((side.at.node for side in sides if side.at), key=rank.__getitem__)
-            there = [side for side in sides if side.at and side.at.node == node]
-            if len(there) == len(sides):
+        # Whoever lacks a benchmark is at a later one, or has ended.
+        while ready := [side.at.node for side in sides if side.at]:
+            node = min(ready, key=rank.__getitem__)
+            if ready == [node] * len(sides):
                 with suppress(_Left):
                     ratios |= _alternate(sides, _name(node))
             _go_on([side for side in sides if side.at and side.at.node == node])
-        while left := [side for side in sides if side.at]:
-            _go_on(left)
         sides[1].passed()
     return ratios
 

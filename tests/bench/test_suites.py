@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -87,6 +88,15 @@ def test_the_ratio_is_that_of_this_checkout_to_the_older_version() -> None:
     # Twice the time was asked for.
     assert 1.5 < found["a::slower" + CPU] < 2.6
     assert found["a::last" + CPU] < 1.4
+
+
+def test_ratios_to_yardsticks_are_read_from_the_file(tmp_path: Path) -> None:
+    what = [f"{suites.FOLDER}/test_a.py::test_{name}" for name in ("disk", "last")]
+    found = suites.beside_yardstick(NEW, what, tmp_path / "kept.json")
+    assert found.keys() == {"a::disk", "a::last", "a::last" + CPU}
+    assert min(found.values()) > 0.0
+    benchmarks = json.loads((tmp_path / "kept.json").read_text())["benchmarks"]
+    assert found["a::last"] in [benchmark["extra_info"]["ratio"] for benchmark in benchmarks]
 
 
 def test_what_the_older_version_cannot_run_is_left_out() -> None:
