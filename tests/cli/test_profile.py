@@ -60,7 +60,8 @@ def test_profile_is_shown_exported_and_saved_in_the_run(run: Path, tmp_path: Pat
     assert (tmp_path / "p.csv").read_text().startswith("what,problem,name,samples,median_ms")
 
 
-def test_profile_of_kernels(tmp_path: Path) -> None:
+def test_profile_of_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastinv.timing.kernels.SAMPLES", 100)
     result = cli("profile", "--kernels", "--export", "-")
     assert result.exit_code == 0, result.output
     rows = json.loads(result.stdout)["kernels"]

@@ -20,9 +20,12 @@ def moments_of(x: FloatArray) -> FloatArray:
 
 def _joint_moments(angle: FloatArray) -> FloatArray:
     """Sums over full turns of density, density x, density x^2; shape (3, ...)."""
-    x = angle[..., None] + TURNS
-    density = np.exp(-0.5 * (x / SIGMA_JOINT) ** 2)
-    return np.stack([density.sum(-1), (density * x).sum(-1), (density * x * x).sum(-1)])
+    total = np.zeros((3, *angle.shape))
+    for turn in TURNS:
+        x = angle + turn
+        density = np.exp(-0.5 * (x / SIGMA_JOINT) ** 2)
+        total += np.stack([density, density * x, density * x * x])
+    return total
 
 
 def kinematics_moments(y: FloatArray, n_a: int = 600, n_b: int = 300) -> FloatArray:
@@ -41,13 +44,25 @@ def kinematics_moments(y: FloatArray, n_a: int = 600, n_b: int = 300) -> FloatAr
     a = np.broadcast_to(a[0, :, None], b.shape)
     u = np.clip(y[1] - 0.5 * np.cos(a) - 0.5 * np.cos(b), -1.0, 1.0)
     sine = np.sqrt((1.0 - u) * (1.0 + u))
-    total = np.zeros(15)
+    total = np.zeros((3, 3, 3, 3))
+    inner = _outer(_joint_moments(_wrap(a)), _joint_moments(_wrap(b - a)))
     for sign in (-1.0, 1.0):
         c = sign * np.arccos(u)
         rail = y[0] - 0.5 * np.sin(a) - 0.5 * np.sin(b) - sign * sine
         weight = np.exp(-0.5 * (rail / SIGMA_RAIL) ** 2) * jacobian / np.maximum(sine, 1e-300)
-        total += _integrate(weight, rail, _wrap(a), _wrap(b - a), _wrap(c - b))
-    return total[1:] / total[0]
+        powers = np.stack([weight, weight * rail, weight * rail * rail])
+        outer = _outer(powers, _joint_moments(_wrap(c - b)))
+        # A joint's powers are summed over its turns; indices: powers of x1, x4, x2, x3.
+        total += (outer @ inner.T).reshape(3, 3, 3, 3)
+    total = total.transpose(0, 2, 3, 1) / total[0, 0, 0, 0]
+    unit = np.eye(4, dtype=int)
+    pairs = zip(*np.triu_indices(4), strict=True)
+    return np.array([total[tuple(p)] for p in (*unit, *(unit[i] + unit[j] for i, j in pairs))])
+
+
+def _outer(one: FloatArray, other: FloatArray) -> FloatArray:
+    """All products of a row of each, at all nodes; shapes (3, ...), (3, ...) -> (9, n)."""
+    return (one[:, None] * other[None]).reshape(9, -1)
 
 
 def _nodes(middle: float, half: FloatArray, n: int) -> tuple[FloatArray, FloatArray]:
@@ -61,22 +76,6 @@ def _nodes(middle: float, half: FloatArray, n: int) -> tuple[FloatArray, FloatAr
 
 def _wrap(angle: FloatArray) -> FloatArray:
     return np.asarray(angle - 2.0 * np.pi * np.round(angle / (2.0 * np.pi)))
-
-
-def _integrate(weight: FloatArray, rail: FloatArray, *joints: FloatArray) -> FloatArray:
-    """Total mass and the 14 moments; a joint's powers are summed over its turns."""
-    factors = [np.stack([np.ones_like(rail), rail, rail * rail]), *map(_joint_moments, joints)]
-
-    def moment(*powers: int) -> float:
-        product = weight
-        for factor, power in zip(factors, powers, strict=True):
-            product = product * factor[power]
-        return float(product.sum())
-
-    unit = np.eye(4, dtype=int)
-    firsts = [moment(*unit[i]) for i in range(4)]
-    seconds = [moment(*(unit[i] + unit[j])) for i, j in zip(*np.triu_indices(4), strict=True)]
-    return np.array([moment(0, 0, 0, 0), *firsts, *seconds])
 
 
 class BallisticsQuadrature:
@@ -100,5 +99,6 @@ class BallisticsQuadrature:
         """The 14 posterior moments."""
         x1 = y - self.reach
         weight = self.weight * np.exp(-0.5 * (x1 / self.throw.x1_sigma) ** 2)
-        x = np.stack([x1, self.x[:, 1], self.x[:, 2], self.x[:, 0]], axis=1)
-        return np.asarray(weight @ moments_of(x) / weight.sum())
+        x = np.stack([np.ones_like(x1), x1, self.x[:, 1], self.x[:, 2], self.x[:, 0]])
+        all_moments = (x * weight) @ x.T / weight.sum()
+        return np.concatenate([all_moments[0, 1:], all_moments[1:, 1:][np.triu_indices(4)]])

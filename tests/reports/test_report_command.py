@@ -32,7 +32,11 @@ def test_without_targets_figures_and_page_go_into_the_run_s_folder(run: Path) ->
     assert (run / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
-def test_models_and_observation_can_be_chosen(run: Path, tmp_path: Path) -> None:
+def test_models_and_observation_can_be_chosen(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The figures of all models together are those of the test before.
+    monkeypatch.setattr("fastinv.reports.figures.draw._KINDS", ())
     target = tmp_path / "deep" / "figures"
     result = report(
         run, "-p", "kinematics", "-m", "inn", "-m", "mdn", "--y-star", "0.25,1", "--figures", target
@@ -71,8 +75,9 @@ def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
 
 
 def test_figures_that_nobody_asked_for_are_drawn_once(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # One problem's are enough.
+    # A few figures of one problem are enough.
     monkeypatch.setattr("fastinv.reports.load_results", lambda reader: load_results(reader)[:1])
+    monkeypatch.setattr("fastinv.reports.figures.draw._KINDS", ())
     draw_quickly(run, changed=False)
     first = {path: path.stat().st_mtime_ns for path in (run / "figures").iterdir()}
     assert {path.suffix for path in first} == {".svg", ".png"}

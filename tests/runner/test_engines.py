@@ -24,7 +24,7 @@ MODELS = ("inn", "mdn")
 SEED = 3
 # Long enough to be killed in the middle of a training, and short enough for a test.
 SETTINGS = BenchSettings(
-    ("kinematics",), Preset("tiny", 5000, 2000, 100, 12, 8, 50), (SEED,), "factorised", "paper", "cpu"
+    ("kinematics",), Preset("tiny", 5000, 2000, 100, 7, 8, 50), (SEED,), "factorised", "paper", "cpu"
 )
 # Ground truth, floor, and each model's training, scores and times.
 STAGES = 2 + len(MODELS) * 3
