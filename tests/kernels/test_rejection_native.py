@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import warm
 from numpy.typing import NDArray
 
 import fastinv
@@ -64,11 +63,13 @@ def usable_isas() -> list[str]:
 @pytest.mark.parametrize("isa", usable_isas())
 def test_every_instruction_set_gives_the_reference_samples(isa: str, tmp_path: Path) -> None:
     out = tmp_path / "samples.npz"
-    subprocess.run(
-        [sys.executable, "-c", DRAW_EVERYTHING, str(out), str(Path(__file__).parent)],
-        env={**os.environ, "FASTINV_ISA": isa},
-        check=True,
-    )
+    arguments = (str(out), str(Path(__file__).parent))
+    process = warm.fork(DRAW_EVERYTHING, arguments, tmp_path, {**os.environ, "FASTINV_ISA": isa})
+    try:
+        _, errors = process.communicate(timeout=120.0)
+    finally:
+        warm.end(process)
+    assert process.returncode == 0, errors
     expected = draw_everything("reference")
     with np.load(out) as actual:
         for name, samples in expected.items():

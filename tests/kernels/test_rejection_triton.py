@@ -29,7 +29,7 @@ OTHER_ARMS = {
     "second_longer": Arm(lengths=(0.3, 0.8, 0.5), sigmas=(0.5, 0.7, 0.4, 1.6)),
 }
 THROW_TARGETS = np.array([[5.0], [-0.3], [24.0]])
-SEED, FIRST, SAMPLES = 2**63 + 5, 2**31 - 1, 24
+SEED, FIRST, SAMPLES = 2**63 + 5, 2**31 - 1, 12
 
 # Names of cases to (sampler, observations, samples, options).
 CASES = {
@@ -43,17 +43,36 @@ CASES = {
     "throw": (sample_ballistics, THROW_TARGETS, SAMPLES, {}),
 }
 
-DRAW = """
+# One process draws and fails: importing torch and Triton takes longer than most of it.
+DRAW_AND_FAIL = """
 import sys, numpy as np
 sys.path.insert(0, sys.argv[2])
 import test_rejection_triton as t
 samples = t.draw("triton")
 # As in large calls: a lane draws several samples one after the other.
+from fastinv.kernels.rejection import BoundViolatedError
 from fastinv.kernels.rejection.triton_gpu import launch
-launch.SAMPLES_TO_FILL_A_DEVICE = 0
+default, launch.SAMPLES_TO_FILL_A_DEVICE = launch.SAMPLES_TO_FILL_A_DEVICE, 0
 sample = t.CASES["arm_programs"][0]
 x = sample(t.ARM_TARGETS[1:], 300, seed=t.SEED, first_observation=t.FIRST, backend="triton")
 np.savez(sys.argv[1], arm_lanes=x, **samples)
+
+launch.SAMPLES_TO_FILL_A_DEVICE = default
+build = launch.build_tables
+def build_too_low(*arguments):
+    cells, *rest = build(*arguments)
+    cells[:, 4] -= 1.0
+    return cells, *rest
+launch.build_tables = build_too_low
+try:
+    t.sample_kinematics([[0.0, 1.5]], 60, backend="triton")
+except BoundViolatedError as error:
+    print(error)
+launch.build_tables = build
+try:
+    t.sample_ballistics([[0.0]], 5, throw=t.Throw(x2_mean=-1000.0), first_observation=3, backend="triton")
+except ValueError as error:
+    print(error)
 """
 
 COMPILE = """
@@ -80,27 +99,6 @@ for kernel in (kinematics.draw_kernel, kinematics.finish_kernel, ballistics.draw
     print(len(single))
 """
 
-FAIL = """
-import numpy as np
-from fastinv.kernels.rejection import BoundViolatedError, Throw, sample_ballistics, sample_kinematics
-from fastinv.kernels.rejection.triton_gpu import launch
-build = launch.build_tables
-def build_too_low(*arguments):
-    cells, *rest = build(*arguments)
-    cells[:, 4] -= 1.0
-    return cells, *rest
-launch.build_tables = build_too_low
-try:
-    sample_kinematics([[0.0, 1.5]], 60, backend="triton")
-except BoundViolatedError as error:
-    print(error)
-launch.build_tables = build
-try:
-    sample_ballistics([[0.0]], 5, throw=Throw(x2_mean=-1000.0), first_observation=3, backend="triton")
-except ValueError as error:
-    print(error)
-"""
-
 
 def draw(backend: str) -> dict[str, np.ndarray]:
     results = {}
@@ -123,20 +121,26 @@ def run(code: str, *arguments: str, interpret: str = "1") -> str:
     return process.stdout
 
 
+@dataclasses.dataclass(frozen=True)
+class Interpreted:
+    samples: dict[str, np.ndarray]
+    errors: list[str]
+
+
 @pytest.fixture(scope="module")
-def interpreted(tmp_path_factory: pytest.TempPathFactory, triton_interpreter: None) -> dict[str, np.ndarray]:
+def interpreted(tmp_path_factory: pytest.TempPathFactory, triton_interpreter: None) -> Interpreted:
     out = tmp_path_factory.mktemp("triton") / "samples.npz"
-    run(DRAW, str(out), str(Path(__file__).parent))
+    errors = run(DRAW_AND_FAIL, str(out), str(Path(__file__).parent)).splitlines()
     with np.load(out) as file:
-        return dict(file)
+        return Interpreted(dict(file), errors)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_samples_are_those_of_the_reference(case: str, interpreted: dict[str, np.ndarray]) -> None:
+def test_samples_are_those_of_the_reference(case: str, interpreted: Interpreted) -> None:
     expected = draw_reference(case)
     # Everything is float64: a decision flips where a margin is below 1e-12, with probability 1e-9 here.
-    np.testing.assert_array_equal(interpreted[f"{case}_attempts"], expected[1])
-    np.testing.assert_allclose(interpreted[case], expected[0], rtol=0.0, atol=1e-9)
+    np.testing.assert_array_equal(interpreted.samples[f"{case}_attempts"], expected[1])
+    np.testing.assert_allclose(interpreted.samples[case], expected[0], rtol=0.0, atol=1e-9)
 
 
 def draw_reference(case: str) -> tuple[np.ndarray, np.ndarray]:
@@ -146,17 +150,17 @@ def draw_reference(case: str) -> tuple[np.ndarray, np.ndarray]:
     return sample(y, n, **common, **options), attempts
 
 
-def test_lanes_go_on_to_their_next_slots(interpreted: dict[str, np.ndarray]) -> None:
+def test_lanes_go_on_to_their_next_slots(interpreted: Interpreted) -> None:
     x = sample_kinematics(ARM_TARGETS[1:], 300, seed=SEED, first_observation=FIRST, backend="reference")
-    np.testing.assert_allclose(interpreted["arm_lanes"], x, rtol=0.0, atol=1e-9)
+    np.testing.assert_allclose(interpreted.samples["arm_lanes"], x, rtol=0.0, atol=1e-9)
 
 
 def test_kernels_compile_for_a_gpu_without_single_precision() -> None:
     assert run(COMPILE, interpret="0").split() == ["0", "0", "0"]
 
 
-def test_residuals_are_rounding_errors(interpreted: dict[str, np.ndarray]) -> None:
-    x = interpreted["arm_programs"]
+def test_residuals_are_rounding_errors(interpreted: Interpreted) -> None:
+    x = interpreted.samples["arm_programs"]
     absolute = np.cumsum(x[..., 1:], axis=-1)
     lengths = np.array(Arm().lengths)
     y = np.stack([x[..., 0] + np.sin(absolute) @ lengths, np.cos(absolute) @ lengths], axis=-1)
@@ -178,9 +182,8 @@ def test_tables_can_be_built_without_the_extension(name: str, monkeypatch: pytes
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.usefixtures("triton_interpreter")
-def test_a_wrong_bound_and_a_posterior_without_mass_raise() -> None:
-    wrong, empty = run(FAIL).splitlines()
+def test_a_wrong_bound_and_a_posterior_without_mass_raise(interpreted: Interpreted) -> None:
+    wrong, empty = interpreted.errors
     assert "observation 0: a density is above its bound" in wrong
     assert "no posterior for observation 3" in empty
 
