@@ -63,10 +63,20 @@ def test_ids_are_unique_and_links_lead_somewhere(page: Path) -> None:
             assert attributes.get(name, "content") in ids, (tag, name)
 
 
-def test_every_figure_has_a_name_and_a_description(page: Path) -> None:
+def test_all_figures_are_there_with_a_name_and_a_description(page: Path) -> None:
     svgs = [a for tag, a in _Elements(page.read_text(encoding="utf-8")).elements if tag == "svg"]
-    assert len(svgs) == 1 + 2 * 7
     assert all(a["role"] == "img" and a["aria-labelledby"] and a["aria-describedby"] for a in svgs)
+    names = [str(a["aria-labelledby"]).removesuffix("-title") for a in svgs]
+    kinds = ("posteriors", "errors", "speed", "coverage", "calibration", "learning")
+    corners = [name for name in names if "corner" in name]
+    assert sorted(names) == sorted(
+        ["priors", *(f"{p}-{kind}" for p in ("kinematics", "ballistics") for kind in kinds), *corners]
+    )
+    # The best model's, of each problem.
+    assert [re.sub("corner-(inn|cinn|mdn)", "best", name) for name in corners] == [
+        "kinematics-best",
+        "ballistics-best",
+    ]
 
 
 def test_text_from_files_is_escaped() -> None:
