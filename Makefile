@@ -78,9 +78,10 @@ coverage: $(VENV)/.developing ## branch coverage of every room (many minutes)
 sanitize: $(VENV)/.developing ## odd arrays through the C++ under AddressSanitizer and UBSan
 	$(WITH_CMAKE) $(BIN)/python tests/kernels/sanitize.py $(ARGS)
 
-lint: $(VENV)/.developing ## style, formatting and the direction of imports
+lint: $(VENV)/.developing ## style, formatting, the direction of imports and the workflows' form
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/lint-imports --cache-dir .import_linter_cache
 
 types: $(VENV)/.developing ## static types

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable
@@ -13,11 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 import pytest
 
-from tracking.steps import IN_STEP, Announced, serve
+from tracking.steps import IN_STEP, Announced, calls_in_a_round, serve
 from tracking.yardsticks import YARDSTICKS, cpu_seconds, seconds
 
-# A round shorter than this is made of several calls.
-ROUND_S = 0.003
 BUDGET_S = 0.6
 MIN_ROUNDS, MAX_ROUNDS = 5, 60
 # A call that takes longer is timed once to learn how many fit the budget; a short one can be held up.
@@ -82,7 +79,7 @@ def tracked(benchmark: Any, request: pytest.FixtureRequest) -> Tracked:
         if took < LONG_S:
             # The best of three, or one that was held up would be timed alone, cold from the yardstick.
             took = min(took, seconds(call), seconds(call))
-        calls = max(1, math.ceil(ROUND_S / took))
+        calls = calls_in_a_round(took)
         rounds = max(MIN_ROUNDS, round(BUDGET_S / (calls * took + min(seconds(measure) for _ in range(3)))))
         yard: list[float] = []
         yard_cpu: list[float] = []

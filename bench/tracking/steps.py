@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from multiprocessing.connection import Connection
 
 from tracking.yardsticks import cpu_seconds, seconds
 
+# A round shorter than this is made of several calls.
+ROUND_S = 0.003
 # The file descriptor of the pipe, where benchmarks are to be run in step.
 IN_STEP = "FASTINV_BENCH_IN_STEP"
 
@@ -33,6 +36,11 @@ class Took:
 
     wall: float
     cpu: float
+
+
+def calls_in_a_round(took: float) -> int:
+    """How many calls of so many seconds each make a round."""
+    return max(1, math.ceil(ROUND_S / took))
 
 
 def serve(ready: Announced, call: Callable[[], object]) -> None:

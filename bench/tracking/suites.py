@@ -8,7 +8,6 @@ within 1% for a kernel whose best times in processes that run one after the othe
 from __future__ import annotations
 
 import json
-import math
 import subprocess
 import sys
 import tempfile
@@ -21,8 +20,8 @@ from statistics import median
 from typing import IO, Any
 
 from tracking import versions
-from tracking.fixture import INJECT, ROUND_S
-from tracking.steps import IN_STEP, Announced, Took
+from tracking.fixture import INJECT
+from tracking.steps import IN_STEP, Announced, Took, calls_in_a_round
 from tracking.verdict import CPU
 from tracking.versions import Version, VersionError
 
@@ -148,7 +147,7 @@ def _alternate(sides: Sequence[_Side], name: str) -> dict[str, float]:
     # Twice, for the first call after a pause takes longer than others.
     for _ in range(2):
         took = max(side.round(calls).wall for side in sides)
-        calls = max(1, math.ceil(ROUND_S / took))
+        calls = calls_in_a_round(took)
     steps = min(MOST_STEPS, max(LEAST_STEPS, round(STEPS_S / (2.0 * calls * took))))
     wall, cpu = [], []
     for step in range(steps):
