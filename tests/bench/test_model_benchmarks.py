@@ -17,13 +17,7 @@ def output_of(code: str, interpret: str = "0") -> str:
     own = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "TRITON_INTERPRET": interpret}
     # Triton reads the variable when it is imported.
     begin = warm.fork if interpret == "0" else warm.plain
-    process = begin(code, (), BENCH, {**os.environ, **own})
-    try:
-        out, err = process.communicate(timeout=240)
-        assert process.returncode == 0, err
-        return out
-    finally:
-        warm.end(process)
+    return warm.output_of(begin(code, (), BENCH, {**os.environ, **own}), timeout=240.0)
 
 
 # One process for several calls: starting torch takes longer than they do.

@@ -65,11 +65,7 @@ def test_every_instruction_set_gives_the_reference_samples(isa: str, tmp_path: P
     out = tmp_path / "samples.npz"
     arguments = (str(out), str(Path(__file__).parent))
     process = warm.fork(DRAW_EVERYTHING, arguments, tmp_path, {**os.environ, "FASTINV_ISA": isa})
-    try:
-        _, errors = process.communicate(timeout=120.0)
-    finally:
-        warm.end(process)
-    assert process.returncode == 0, errors
+    warm.output_of(process, timeout=120.0)
     expected = draw_everything("reference")
     with np.load(out) as actual:
         for name, samples in expected.items():

@@ -83,6 +83,16 @@ def end(process: Process) -> None:
         process.communicate(timeout=20.0)
 
 
+def output_of(process: Process, timeout: float) -> str:
+    """What a process prints until its end, which has to be a success; none is left behind."""
+    try:
+        out, err = process.communicate(timeout=timeout)
+        assert process.returncode == 0, err
+        return out
+    finally:
+        end(process)
+
+
 def plain(
     code: str, arguments: tuple[str, ...], cwd: Path, env: Mapping[str, str], *, new_session: bool = False
 ) -> Process:
